@@ -1,0 +1,67 @@
+/**
+ * The rules between options, each of them once. Pure; works on what could be read, so that these findings are
+ * reported together with those about single values.
+ * Not here: whether files exist and fit together (net/ finds out, and `smtpproxy check` tells).
+ */
+import type { Finding } from "./findings.ts";
+import { OPTIONS, type Property, type Values } from "./options.ts";
+
+export interface Findings {
+  readonly faults: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+/**
+ * `draft` has the values that could be read; `sources` where each given text came from, good or bad, defaults
+ * left out.
+ */
+export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Property, string>): Findings {
+  const faults: Finding[] = [];
+  const warnings: Finding[] = [];
+  const given = (property: Property) => sources.has(property);
+  const found = (property: Property, reason: string): Finding => ({
+    option: OPTIONS[property].name,
+    source: sources.get(property) ?? "not set",
+    reason,
+  });
+
+  if (given("serverCert") && !given("serverKey"))
+    faults.push(found("serverCert", "needs SERVER_KEY as well"));
+  if (given("serverKey") && !given("serverCert"))
+    faults.push(found("serverKey", "needs SERVER_CERT as well"));
+
+  if (given("relayPassword") && given("relayPasswordFile")) {
+    faults.push(found("relayPassword", "cannot be set together with RELAY_PASSWORD_FILE"));
+  }
+  if (sources.get("relayPassword") === "flag") {
+    warnings.push(found("relayPassword", "is visible to every user of this host; use RELAY_PASSWORD_FILE"));
+  }
+  const password = (["relayPassword", "relayPasswordFile"] as const).find(given);
+  if (given("relayUsername") && password === undefined) {
+    faults.push(found("relayUsername", "needs RELAY_PASSWORD or RELAY_PASSWORD_FILE as well"));
+  }
+  if (password !== undefined && !given("relayUsername")) {
+    faults.push(found(password, "needs RELAY_USERNAME as well"));
+  }
+
+  const tls = draft.relayTls;
+  const credential = given("relayUsername") ? "relayUsername" : password;
+  const unauthenticated = tls === "off" || tls === "opportunistic" || tls === "required";
+  if (credential !== undefined && tls === "off") {
+    faults.push(found(credential, "cannot be used with RELAY_TLS=off, because AUTH goes over TLS only"));
+  } else if (credential !== undefined && unauthenticated) {
+    warnings.push(
+      found(
+        credential,
+        `goes to a relay that RELAY_TLS=${tls} does not authenticate; verify or implicit does`,
+      ),
+    );
+  }
+  if (given("relayCa") && unauthenticated) {
+    warnings.push(found("relayCa", `has no effect with RELAY_TLS=${tls}; it has with verify or implicit`));
+  }
+  if (!given("validRecipients")) {
+    warnings.push(found("validRecipients", "mail for everyone is relayed"));
+  }
+  return { faults, warnings };
+}

@@ -1,0 +1,152 @@
+/**
+ * The kinds of value that name a place in the network: listen addresses, hosts with ports, domain names, mailboxes.
+ * Contract, and what all kinds share: values.ts.
+ * Not here: whether a name resolves or an address can be bound (net/); paths in SMTP commands (smtp/), which follow
+ * a laxer grammar, because peers are forgiven what an operator is told.
+ * RFC 5321 §4.1.2, §4.1.3, §4.5.3.1; RFC 1035 §2.3.4.
+ */
+import ipaddr from "ipaddr.js";
+import { failure, hasControl, type Kind, type Parsed, quote, success } from "./values.ts";
+
+/** Where to listen. Host "" is all addresses, of IPv6 and IPv4; port 0 is any free one. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly unix: string };
+
+/** `host` is a name or an address without brackets; `text` is the canonical `host:port`, for logs. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+  readonly text: string;
+}
+
+const UNIX_PATH_OCTETS_MAX = 107; // sun_path in sockaddr_un(7), less the closing NUL
+const LOCAL_PART_OCTETS_MAX = 64; // RFC 5321 §4.5.3.1.1
+const MAILBOX_OCTETS_MAX = 254; // RFC 5321 §4.5.3.1.3, less the angle brackets
+const DOMAIN_OCTETS_MAX = 253;
+
+/** Letters, digits and inner hyphens in labels; the last label has a letter, so that no address passes as a name. */
+function isDomain(text: string, label = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/): boolean {
+  const labels = text.split(".");
+  return (
+    text.length <= DOMAIN_OCTETS_MAX &&
+    labels.every((part) => label.test(part)) &&
+    !/^[0-9]+$/.test(labels.at(-1) ?? "")
+  );
+}
+
+/** A host as resolvers take it: underscores are welcome too, because container networks have them in names. */
+function isHostName(text: string): boolean {
+  return isDomain(text, /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/);
+}
+
+function parsePort(text: string, min: number): number | undefined {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  return port >= min && port <= 65535 ? port : undefined;
+}
+
+interface SplitHost {
+  readonly host: string;
+  readonly portText: string | undefined;
+}
+
+/** Splits `host`, `host:port`, `[v6]` and `[v6]:port`; the host, unless empty, is a good name or address. */
+function splitHostPort(text: string): Parsed<SplitHost> {
+  const [, v6, v6Port] = /^\[([^\]]*)\](?::(.*))?$/.exec(text) ?? [];
+  if (v6 !== undefined) {
+    if (!ipaddr.IPv6.isValid(v6)) return failure(`has no IPv6 address in the brackets of ${quote(text)}`);
+    return success({ host: v6, portText: v6Port });
+  }
+  if (ipaddr.IPv6.isValid(text)) {
+    return failure(`must have an IPv6 address in brackets, such as [2001:db8::1]:25, not ${quote(text)}`);
+  }
+  const colon = text.indexOf(":");
+  const host = colon < 0 ? text : text.slice(0, colon);
+  if (host !== "" && !ipaddr.IPv4.isValidFourPartDecimal(host) && !isHostName(host)) {
+    return failure(`has no good host name or address in ${quote(text)}`);
+  }
+  return success({ host, portText: colon < 0 ? undefined : text.slice(colon + 1) });
+}
+
+function formatHostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export const listenAddress: Kind<ListenAddress> = {
+  placeholder: "HOST:PORT",
+  parse(text) {
+    if (text.startsWith("unix:")) {
+      const unix = text.slice("unix:".length);
+      if (!unix.startsWith("/") || hasControl(unix) || Buffer.byteLength(unix) > UNIX_PATH_OCTETS_MAX) {
+        const limit = `at most ${UNIX_PATH_OCTETS_MAX} octets`;
+        return failure(`must have an absolute path of ${limit} after unix:, not ${quote(unix)}`);
+      }
+      return success(Object.freeze({ unix }));
+    }
+    const split = splitHostPort(text);
+    if (!split.ok) return split;
+    const { host, portText } = split.value;
+    const port = parsePort(portText ?? "", 0);
+    if (port === undefined) {
+      return failure(
+        `must be host:port, :port, [v6]:port or unix:/path, with a port up to 65535, not ${quote(text)}`,
+      );
+    }
+    return success(Object.freeze({ host, port }));
+  },
+  format: (address) =>
+    "unix" in address ? `unix:${address.unix}` : formatHostPort(address.host, address.port),
+};
+
+/** A host to connect to, with the port to take when none is given. */
+export function hostPort(defaultPort: number): Kind<HostPort> {
+  return {
+    placeholder: "HOST:PORT",
+    parse(text) {
+      const split = splitHostPort(text);
+      if (!split.ok) return split;
+      const { host, portText } = split.value;
+      const port = portText === undefined ? defaultPort : parsePort(portText, 1);
+      if (host === "" || port === undefined) {
+        return failure(
+          `must be host, host:port or [v6]:port, with a port from 1 to 65535, not ${quote(text)}`,
+        );
+      }
+      return success(Object.freeze({ host, port, text: formatHostPort(host, port) }));
+    },
+    format: (value) => value.text,
+  };
+}
+
+export const domainName: Kind<string> = {
+  placeholder: "NAME",
+  parse(text) {
+    if (isDomain(text)) return success(text);
+    return failure(`must be a domain name in ASCII such as mail.example.com, not ${quote(text)}`);
+  },
+  format: String,
+};
+
+const DOT_STRING = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
+const QUOTED_STRING = /^"(?:[ !#-[\]-~]|\\[ -~])*"$/;
+
+/** RFC 5321 §4.1.2 in ASCII: local part, "@", domain or address literal. */
+export const mailbox: Kind<string> = {
+  placeholder: "MAILBOX",
+  parse(text) {
+    const at = text.lastIndexOf("@");
+    const local = text.slice(0, Math.max(at, 0));
+    const domain = text.slice(at + 1);
+    const good =
+      text.length <= MAILBOX_OCTETS_MAX &&
+      local.length <= LOCAL_PART_OCTETS_MAX &&
+      (DOT_STRING.test(local) || QUOTED_STRING.test(local)) &&
+      (isDomain(domain) || isAddressLiteral(domain));
+    if (good) return success(text);
+    return failure(`must be one mailbox such as me@example.com, not ${quote(text)}`);
+  },
+  format: String,
+};
+
+function isAddressLiteral(text: string): boolean {
+  const [, v6, v4 = ""] = /^\[(?:IPv6:([0-9A-Fa-f:.]+)|([0-9.]+))\]$/i.exec(text) ?? [];
+  return v6 === undefined ? ipaddr.IPv4.isValidFourPartDecimal(v4) : ipaddr.IPv6.isValid(v6);
+}

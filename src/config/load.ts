@@ -1,0 +1,233 @@
+/**
+ * Turns flags, environment and file into the frozen `Config`, or into every fault at once.
+ * Flag beats environment beats file beats default. Nothing unknown passes: unknown flags and keys are faults, and so
+ * are variables that nearly have an option's name. Only the value that wins is read; an empty one counts as not set.
+ * Never throws: even what `readFile` throws becomes a fault. Touches nothing but what it is given.
+ * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (values.ts, hosts.ts), rules between options
+ * (checks.ts), and the exit status 78 (main.ts).
+ */
+import { assert } from "../ops/assert.ts";
+import { parseArguments } from "./arguments.ts";
+import { checkTogether } from "./checks.ts";
+import { parseEnvFile } from "./env-file.ts";
+import type { Finding } from "./findings.ts";
+import { domainName } from "./hosts.ts";
+import {
+  type Config,
+  isComplete,
+  isSet,
+  OPTIONS,
+  type Option,
+  PROPERTIES,
+  type Property,
+  propertyOf,
+  type Values,
+} from "./options.ts";
+import { nearMiss } from "./spelling.ts";
+import { quote, secret, visible } from "./values.ts";
+
+/** Everything of the process that loading looks at. */
+export interface Surroundings {
+  /** Behind the subcommand. */
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** As os.hostname() tells it. */
+  readonly hostName: string;
+  /** May throw. */
+  readFile(path: string): string;
+  /** How many arguments may be no flags; 0 unless given. */
+  readonly positionals?: number;
+}
+
+/** Where each value came from: "flag", "environment", "file NAME:line", "RELAY_PASSWORD_FILE" or "default". */
+export type Sources = ReadonlyMap<Property, string>;
+
+export type Loaded =
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly sources: Sources;
+      readonly warnings: readonly Finding[];
+      readonly positionals: readonly string[];
+    }
+  | { readonly ok: false; readonly faults: readonly Finding[]; readonly warnings: readonly Finding[] };
+
+/** A text on its way to be a value. */
+interface Given {
+  readonly text: string;
+  readonly source: string;
+}
+
+type Givens = ReadonlyMap<Property, Given>;
+
+/** What one place has to say. */
+interface Gathered {
+  readonly givens: Givens;
+  readonly faults: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+export function load(surroundings: Surroundings): Loaded {
+  const args = parseArguments(surroundings.args, surroundings.positionals ?? 0);
+  const flags = new Map([...args.options].map(([property, text]) => [property, { text, source: "flag" }]));
+  const environment = fromEnvironment(surroundings.environment);
+  const file = fromFile(args.configFile, surroundings);
+  const host = hostNameDefault(surroundings.hostName);
+  const givens = new Map([...file.givens, ...environment.givens, ...flags]);
+
+  const draft: Partial<Values> = {};
+  const values = readAll(draft, givens, host.text);
+  const password = readPassword(draft, givens, surroundings);
+  const givenSources = new Map([...givens].map(([property, { source }]) => [property, source]));
+  const together = checkTogether(draft, givenSources);
+
+  const faults = [
+    ...args.faults,
+    ...environment.faults,
+    ...file.faults,
+    ...values,
+    ...password,
+    ...together.faults,
+  ];
+  const hostWarning = givens.has("serverName") ? [] : host.warnings;
+  const warnings = [...file.warnings, ...hostWarning, ...together.warnings];
+  if (faults.length > 0) return { ok: false, faults, warnings };
+  assert(isComplete(draft), "without a fault, every option has its value");
+
+  const sources = new Map(PROPERTIES.map((property) => [property, givenSources.get(property) ?? "default"]));
+  if (draft.relayPasswordFile !== undefined) sources.set("relayPassword", OPTIONS.relayPasswordFile.name);
+  return { ok: true, config: Object.freeze(draft), sources, warnings, positionals: args.positionals };
+}
+
+/** A service of Docker or Kubernetes named "relay" puts RELAY_PORT=tcp://… here, which is nobody's typing error. */
+const CONTAINER_LINK = /^(?:tcp|udp|sctp):\/\//;
+
+function fromEnvironment(environment: Surroundings["environment"]): Gathered {
+  const givens = new Map<Property, Given>();
+  const faults: Finding[] = [];
+  for (const [name, text] of Object.entries(environment)) {
+    if (text === undefined) continue;
+    const property = propertyOf(name);
+    const near = property === undefined && !CONTAINER_LINK.test(text) ? nearMiss(name) : undefined;
+    if (near !== undefined) {
+      faults.push({
+        option: visible(name),
+        source: "environment",
+        reason: `is no option; did you mean ${near}?`,
+      });
+    }
+    if (property !== undefined && isSet(OPTIONS[property], text)) {
+      givens.set(property, { text, source: "environment" });
+    }
+  }
+  return { givens, faults, warnings: [] };
+}
+
+/** As with systemd, the last of several lines with one key counts; that is worth a warning. */
+function fromFile(path: string | undefined, surroundings: Surroundings): Gathered {
+  const givens = new Map<Property, Given>();
+  const faults: Finding[] = [];
+  const warnings: Finding[] = [];
+  if (path === undefined) return { givens, faults, warnings };
+  const file = read(surroundings, path);
+  if (!file.ok) {
+    faults.push({ option: "--config", source: "flag", reason: file.fault });
+    return { givens, faults, warnings };
+  }
+
+  const sourceAt = (line: number) => `file ${visible(path)}:${line}`;
+  const parsed = parseEnvFile(file.value);
+  for (const { line, reason } of parsed.faults) {
+    faults.push({ option: `line ${line}`, source: sourceAt(line), reason });
+  }
+  const seen = new Set<Property>();
+  for (const { key, value, line } of parsed.entries) {
+    const source = sourceAt(line);
+    const property = propertyOf(key);
+    if (property === undefined) {
+      const near = nearMiss(key);
+      const suggestion = near === undefined ? "" : `; did you mean ${near}?`;
+      faults.push({ option: visible(key), source, reason: `is no option${suggestion}` });
+      continue;
+    }
+    if (seen.has(property))
+      warnings.push({ option: key, source, reason: "takes the place of an earlier line" });
+    seen.add(property);
+    if (isSet(OPTIONS[property], value)) givens.set(property, { text: value, source });
+    else givens.delete(property);
+  }
+  return { givens, faults, warnings };
+}
+
+function read(
+  { readFile }: Surroundings,
+  path: string,
+): { readonly ok: true; readonly value: string } | { readonly ok: false; readonly fault: string } {
+  try {
+    return { ok: true, value: readFile(path) };
+  } catch (error) {
+    const reason = visible(error instanceof Error ? error.message : String(error));
+    return { ok: false, fault: `cannot read ${quote(path)}: ${reason}` };
+  }
+}
+
+/** The name this host has for itself, if it is fit to be SERVER_NAME. */
+function hostNameDefault(hostName: string): { readonly text: string; readonly warnings: readonly Finding[] } {
+  const good = domainName.parse(hostName, () => undefined).ok;
+  if (good && hostName.includes(".")) return { text: hostName, warnings: [] };
+  const text = good ? hostName : "localhost";
+  const reason = `the host's name ${quote(hostName)} is no full domain name; ${quote(text)} is used`;
+  return { text, warnings: [{ option: OPTIONS.serverName.name, source: "default", reason }] };
+}
+
+/** Reads the text of every option into `draft`; returns the faults. */
+function readAll(draft: Partial<Values>, givens: Givens, hostName: string): readonly Finding[] {
+  const textOf = (property: Property): string | undefined =>
+    givens.get(property)?.text ?? (property === "serverName" ? hostName : OPTIONS[property].default);
+  const textOfName = (name: string) => {
+    const property = propertyOf(name);
+    return property === undefined ? undefined : textOf(property);
+  };
+  const faults: Finding[] = [];
+  const readOne = <P extends Property>(property: P) => {
+    const option: Option<Values[P]> = OPTIONS[property];
+    const source = givens.get(property)?.source;
+    const text = textOf(property);
+    if (text === undefined) {
+      if (option.required !== true) return;
+      faults.push({
+        option: option.name,
+        source: "not set",
+        reason: `must be set, such as ${option.example}`,
+      });
+      return;
+    }
+    const parsed = option.kind.parse(text, textOfName);
+    if (parsed.ok) draft[property] = parsed.value;
+    else faults.push({ option: option.name, source: source ?? "default", reason: parsed.fault });
+  };
+  for (const property of PROPERTIES) readOne(property);
+  return faults;
+}
+
+/** The password from its file, which may end in one newline and may have no other. */
+function readPassword(
+  draft: Partial<Values>,
+  givens: Givens,
+  surroundings: Surroundings,
+): readonly Finding[] {
+  const path = draft.relayPasswordFile;
+  const { name } = OPTIONS.relayPasswordFile;
+  const source = givens.get("relayPasswordFile")?.source ?? "default";
+  if (path === undefined) return [];
+  const file = read(surroundings, path);
+  if (!file.ok) return [{ option: name, source, reason: file.fault }];
+  const parsed = secret.parse(file.value.replace(/\r?\n$/, ""), () => undefined);
+  if (!parsed.ok) {
+    return [
+      { option: name, source, reason: `must have the password on its only line: ${quote(path)} has not` },
+    ];
+  }
+  draft.relayPassword = parsed.value;
+  return [];
+}

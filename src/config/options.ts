@@ -1,0 +1,331 @@
+/**
+ * THE table of options. The loader, the type `Config`, flags, --help, example/defaults and the README's table all
+ * come from it; adding an option is adding one row, then `bun src/config/write-generated.ts`.
+ * A row has either a default (as the operator would write it) or an example of what could be written; `unset` then
+ * says what holds when nothing is written. Meanings are plain text, one sentence or two.
+ * Not here: rules between options (checks.ts), how texts are read (values.ts, hosts.ts).
+ * Rejected: a schema library. The table is small, and the types below follow from it by themselves.
+ */
+import { domainName, hostPort, listenAddress, mailbox } from "./hosts.ts";
+import {
+  choice,
+  DAY_MS,
+  duration,
+  integer,
+  type Kind,
+  line,
+  listOf,
+  MS,
+  path,
+  pattern,
+  secret,
+  size,
+} from "./values.ts";
+
+export const SECTIONS = ["Listening", "TLS", "Relay", "Recipients", "Limits", "Timeouts", "Log"] as const;
+
+interface RowHead {
+  /** The environment variable, and the key in a file. */
+  readonly name: string;
+  readonly section: (typeof SECTIONS)[number];
+  readonly meaning: string;
+  /** Set where an empty value is a value of its own. Everywhere else empty means: not set. */
+  readonly emptyIsValue?: true;
+}
+
+/**
+ * One option. `default` and `example` are texts as an operator writes them, without the quotes of a file. Without a
+ * default it is `required`, or `unset` says what holds instead; `filled`: the loader then supplies a value.
+ */
+export type Option<T> = RowHead & { readonly kind: Kind<T> } & (
+    | { readonly default: string; readonly required?: undefined; readonly filled?: undefined }
+    | {
+        readonly default?: undefined;
+        readonly example: string;
+        readonly required: true;
+        readonly filled?: undefined;
+      }
+    | {
+        readonly default?: undefined;
+        readonly example: string;
+        readonly required?: undefined;
+        readonly unset: string;
+        readonly filled?: true;
+      }
+  );
+
+const SMTP_PORT = 25;
+const SUBMISSIONS_PORT = 465; // RFC 8314 §3.3
+
+const PER_RELAY_PORT = { plain: listOf(hostPort(SMTP_PORT)), implicit: listOf(hostPort(SUBMISSIONS_PORT)) };
+
+/** The one value that depends on another option: TLS from the first octet has a port of its own. */
+const relayHosts: typeof PER_RELAY_PORT.plain = {
+  ...PER_RELAY_PORT.plain,
+  parse: (text, textOf) =>
+    PER_RELAY_PORT[textOf("RELAY_TLS") === "implicit" ? "implicit" : "plain"].parse(text, textOf),
+};
+
+const table = {
+  listenAddresses: {
+    name: "LISTEN_ADDRESS",
+    section: "Listening",
+    kind: listOf(listenAddress),
+    default: ":25",
+    meaning:
+      "Where mail comes in: a list of host:port, :port (all addresses), [v6]:port or unix:/path. " +
+      "Sockets handed over by systemd take its place.",
+  },
+  serverName: {
+    name: "SERVER_NAME",
+    section: "Listening",
+    kind: domainName,
+    example: "mail.example.com",
+    unset: "the host's name",
+    filled: true,
+    meaning: "The name in the greeting, in EHLO to the relay and in Received lines.",
+  },
+  serverCert: {
+    name: "SERVER_CERT",
+    section: "TLS",
+    kind: path,
+    example: "/etc/smtpproxy/cert.pem",
+    unset: "no STARTTLS",
+    meaning: "PEM file with the certificate and its chain. Together with SERVER_KEY: STARTTLS is offered.",
+  },
+  serverKey: {
+    name: "SERVER_KEY",
+    section: "TLS",
+    kind: path,
+    example: "/etc/smtpproxy/key.pem",
+    unset: "no STARTTLS",
+    meaning: "PEM file with the certificate's private key.",
+  },
+  relayHosts: {
+    name: "RELAY_HOST",
+    section: "Relay",
+    kind: relayHosts,
+    example: "smtp.example.com:25",
+    required: true,
+    meaning:
+      "Where mail goes: a list of host or host:port in order of preference. " +
+      "The port is 25 unless given, or 465 with RELAY_TLS=implicit.",
+  },
+  relayTls: {
+    name: "RELAY_TLS",
+    section: "Relay",
+    kind: choice("off", "opportunistic", "required", "verify", "implicit"),
+    default: "opportunistic",
+    meaning:
+      "TLS to the relay: off, opportunistic (if offered), required (encrypted), verify (encrypted and " +
+      "authenticated), implicit (TLS from the first octet, authenticated).",
+  },
+  relayCa: {
+    name: "RELAY_CA",
+    section: "Relay",
+    kind: path,
+    example: "/etc/smtpproxy/relay-ca.pem",
+    unset: "the system's",
+    meaning: "PEM file with the authorities that may vouch for the relay.",
+  },
+  relayUsername: {
+    name: "RELAY_USERNAME",
+    section: "Relay",
+    kind: line,
+    example: "me@example.com",
+    unset: "no AUTH",
+    meaning: "User name for AUTH PLAIN or LOGIN to the relay, over TLS only.",
+  },
+  relayPassword: {
+    name: "RELAY_PASSWORD",
+    section: "Relay",
+    kind: secret,
+    example: "correct horse battery staple",
+    unset: "no AUTH",
+    meaning: "Password for AUTH. As a flag it is visible to every user of the host.",
+  },
+  relayPasswordFile: {
+    name: "RELAY_PASSWORD_FILE",
+    section: "Relay",
+    kind: path,
+    example: "/run/credentials/smtpproxy.service/relay-password",
+    unset: "no AUTH",
+    meaning: "File with the password on its only line, such as one of systemd's credentials.",
+  },
+  validRecipients: {
+    name: "VALID_RECIPIENTS",
+    section: "Recipients",
+    kind: pattern,
+    example: "(?i)^[^@]+@example\\.com$",
+    unset: "everyone, with a warning",
+    meaning:
+      "Regular expression in Go's (RE2's) syntax, searched anywhere in the address. " +
+      "Recipients that do not match are refused.",
+  },
+  overrideRecipient: {
+    name: "OVERRIDE_RECIPIENT",
+    section: "Recipients",
+    kind: mailbox,
+    example: "me@example.net",
+    unset: "the client's recipients",
+    meaning: "One mailbox that takes the place of all valid recipients.",
+  },
+  bareNewline: {
+    name: "BARE_NEWLINE",
+    section: "Limits",
+    kind: choice("reject", "normalize"),
+    default: "reject",
+    meaning: "What becomes of a bare LF in mail data: reject (550 5.5.2), or normalize (it becomes CRLF).",
+  },
+  maxMessageOctets: {
+    name: "MAX_MESSAGE_SIZE",
+    section: "Limits",
+    kind: size(1, 1024 ** 4),
+    default: "150M",
+    meaning: "Octets a message may have (K, M and G are powers of 1024); also capped by the relay's SIZE.",
+  },
+  maxRecipients: {
+    name: "MAX_RECIPIENTS",
+    section: "Limits",
+    kind: integer(1, 10_000),
+    default: "100",
+    meaning: "Recipients of one message; then 452 4.5.3.",
+  },
+  maxErrors: {
+    name: "MAX_ERRORS",
+    section: "Limits",
+    kind: integer(1, 10_000),
+    default: "10",
+    meaning: "Errors a session may make; then 421 4.7.0.",
+  },
+  maxHops: {
+    name: "MAX_HOPS",
+    section: "Limits",
+    kind: integer(1, 1000),
+    default: "50",
+    meaning: "Received lines a message may have; beyond it 554 5.4.6.",
+  },
+  maxConnections: {
+    name: "MAX_CONNECTIONS",
+    section: "Limits",
+    kind: integer(1, 100_000),
+    default: "1000",
+    meaning: "Clients at once; beyond it 421 4.3.2.",
+  },
+  relayMaxConnections: {
+    name: "RELAY_MAX_CONNECTIONS",
+    section: "Limits",
+    kind: integer(1, 100_000),
+    default: "50",
+    meaning: "Connections to the relay at once; beyond it 451 4.3.2.",
+  },
+  commandTimeoutMs: {
+    name: "COMMAND_TIMEOUT",
+    section: "Timeouts",
+    kind: duration(MS, DAY_MS),
+    default: "5m",
+    meaning: "How long a client may take for a command; then 421 4.4.2.",
+  },
+  dataTimeoutMs: {
+    name: "DATA_TIMEOUT",
+    section: "Timeouts",
+    kind: duration(MS, DAY_MS),
+    default: "3m",
+    meaning: "How long a client may be silent within mail data.",
+  },
+  relayConnectTimeoutMs: {
+    name: "RELAY_CONNECT_TIMEOUT",
+    section: "Timeouts",
+    kind: duration(MS, DAY_MS),
+    default: "30s",
+    meaning: "For each of the relay's addresses, up to its greeting.",
+  },
+  relayTimeoutMs: {
+    name: "RELAY_TIMEOUT",
+    section: "Timeouts",
+    kind: duration(MS, DAY_MS),
+    default: "5m",
+    meaning: "How long the relay may take for a reply; twice that after the final dot.",
+  },
+  relayIdleTimeoutMs: {
+    name: "RELAY_IDLE_TIMEOUT",
+    section: "Timeouts",
+    kind: duration(0, DAY_MS),
+    default: "30s",
+    meaning: "How long a used relay connection is kept for the next mail; 0: never.",
+  },
+  shutdownGraceMs: {
+    name: "SHUTDOWN_GRACE",
+    section: "Timeouts",
+    kind: duration(0, DAY_MS),
+    default: "30s",
+    meaning: "How long mail transactions in progress may take after SIGTERM.",
+  },
+  logFormat: {
+    name: "LOG_FORMAT",
+    section: "Log",
+    kind: choice("text", "json"),
+    default: "text",
+    meaning: 'Lines of key="value" pairs (text), or of JSON objects (json).',
+  },
+  logLevel: {
+    name: "LOG_LEVEL",
+    section: "Log",
+    kind: choice("error", "warn", "info", "debug"),
+    default: "info",
+    meaning: "error, warn, info or debug (which has the dialogue, mail data left out).",
+  },
+} as const satisfies Record<string, Option<unknown>>;
+
+type Table = typeof table;
+
+/** A property of `Config`. */
+export type Property = keyof Table;
+
+/** What each property holds when it is set. */
+export type Values = { [P in Property]: Table[P]["kind"] extends Kind<infer T> ? T : never };
+
+type CertainRow = { readonly default: string } | { readonly required: true } | { readonly filled: true };
+
+type Certain = {
+  [P in Property]: Table[P] extends CertainRow ? P : never;
+}[Property];
+
+/** What has a default, is required or gets filled in is always there; the others are there when they are set. */
+export type Config = Readonly<Pick<Values, Certain> & Partial<Pick<Values, Exclude<Property, Certain>>>>;
+
+export const OPTIONS: { readonly [P in Property]: Option<Values[P]> } = table;
+
+function isProperty(key: string): key is Property {
+  return Object.hasOwn(table, key);
+}
+
+/** In the order in which operators read them. */
+export const PROPERTIES: readonly Property[] = Object.keys(table).filter(isProperty);
+
+const BY_NAME: ReadonlyMap<string, Property> = new Map(
+  PROPERTIES.map((property) => [OPTIONS[property].name, property]),
+);
+
+export function propertyOf(name: string): Property | undefined {
+  return BY_NAME.get(name);
+}
+
+/** LISTEN_ADDRESS is --listen-address. */
+export function flagOf(name: string): string {
+  return `--${name.toLowerCase().replaceAll("_", "-")}`;
+}
+
+/** Whether a text counts as given at all. */
+export function isSet(option: Pick<RowHead, "emptyIsValue">, text: string): boolean {
+  return text !== "" || option.emptyIsValue === true;
+}
+
+/** Whether every property that `Config` promises is there. */
+export function isComplete(draft: Partial<Values>): draft is Partial<Values> & Config {
+  return PROPERTIES.every((property) => {
+    const option: Option<unknown> = OPTIONS[property];
+    const certain = option.default !== undefined || option.required === true || option.filled === true;
+    return !certain || draft[property] !== undefined;
+  });
+}

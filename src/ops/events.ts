@@ -1,0 +1,183 @@
+/**
+ * Every event that the program logs, as a closed union, and the one table that says at which level and with which
+ * keys, in which order, each is written. The core emits events, so tests assert them and not text.
+ * Not here: escaping, cutting, text or JSON (log.ts). Values from peers are wire strings (one char an octet).
+ */
+import type { LogLine } from "./log.ts";
+
+/** What became of a mail transaction. */
+export type Outcome =
+  /** The relay said 2yz to the end of mail data. */
+  | "relayed"
+  /** A 5yz was the last word: by the relay or by a rule of ours. */
+  | "refused"
+  /** A 4yz was the last word. */
+  | "deferred"
+  /** The end of mail data was sent and its answer never came: the relay may have the message (RFC 1047). */
+  | "unknown"
+  /** The client left, or began anew, before the end of mail data. */
+  | "abandoned";
+
+export interface TransactionEvent {
+  readonly event: "transaction";
+  readonly session: string;
+  readonly transaction: string;
+  readonly outcome: Outcome;
+  readonly client: string;
+  readonly helo: string;
+  readonly protocol: string;
+  /** "<address>" or "<>". */
+  readonly from: string;
+  /** Accepted recipients, joined by commas; cut where the log cuts. */
+  readonly to: string;
+  readonly recipients: number;
+  readonly refusedRecipients: number;
+  /** Size of the mail data as far as it came, RFC 1870. */
+  readonly octets: number;
+  /** "host:port" and the address dialled; undefined when the relay was never needed. */
+  readonly relay: string | undefined;
+  readonly relayTls: string | undefined;
+  /** The last word that the client heard, or would have. */
+  readonly reply: string;
+  /** Why, where the reply alone does not tell: failure, or who left. */
+  readonly reason: string | undefined;
+  /** The client was gone before it could hear the reply. */
+  readonly unheard: boolean;
+  /** Waiting for a relay connection; from DATA to the end of mail data; from there to the relay's answer. */
+  readonly connectMs: number | undefined;
+  readonly dataMs: number | undefined;
+  readonly answerMs: number | undefined;
+  readonly totalMs: number;
+}
+
+export type LogEvent =
+  | TransactionEvent
+  | { readonly event: "start"; readonly version: string; readonly relay: string }
+  | { readonly event: "listening"; readonly address: string }
+  | { readonly event: "configuration"; readonly warning: string }
+  | { readonly event: "certificate"; readonly file: string; readonly names: string; readonly expires: string }
+  | { readonly event: "reload"; readonly outcome: "done" | "failed"; readonly reason: string | undefined }
+  | { readonly event: "shutdown"; readonly signal: string; readonly sessions: number }
+  | { readonly event: "stopped"; readonly cut: number }
+  | {
+      readonly event: "connection-refused";
+      readonly client: string;
+      readonly reason: string;
+      readonly connections: number;
+    }
+  | {
+      readonly event: "session";
+      readonly session: string;
+      readonly client: string;
+      readonly helo: string;
+      readonly tls: string | undefined;
+      readonly transactions: number;
+      readonly commands: number;
+      readonly errors: number;
+      readonly end: string;
+      readonly totalMs: number;
+    }
+  | {
+      readonly event: "recipient-refused";
+      readonly session: string;
+      readonly transaction: string;
+      readonly client: string;
+      readonly helo: string;
+      readonly from: string;
+      readonly to: string;
+      readonly reply: string;
+    }
+  | {
+      readonly event: "command-refused";
+      readonly session: string;
+      readonly client: string;
+      readonly command: string;
+      readonly reply: string;
+    }
+  | {
+      readonly event: "relay-failed";
+      readonly session: string | undefined;
+      readonly relay: string;
+      readonly reason: string;
+      readonly next: string;
+    }
+  | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
+  | {
+      readonly event: "dialogue";
+      readonly session: string;
+      readonly with: "client" | "relay";
+      readonly direction: "<" | ">";
+      readonly text: string;
+    };
+
+type Level = LogLine["level"];
+type KeysOf<E> = E extends { event: string } ? readonly Exclude<keyof E, "event">[] : never;
+
+/** Level and keys, in the order in which they are written. */
+const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<LogEvent & { event: N }> } } =
+  {
+    transaction: {
+      level: "info",
+      keys: [
+        "session",
+        "transaction",
+        "outcome",
+        "client",
+        "helo",
+        "protocol",
+        "from",
+        "to",
+        "recipients",
+        "refusedRecipients",
+        "octets",
+        "relay",
+        "relayTls",
+        "reply",
+        "reason",
+        "unheard",
+        "connectMs",
+        "dataMs",
+        "answerMs",
+        "totalMs",
+      ],
+    },
+    start: { level: "info", keys: ["version", "relay"] },
+    listening: { level: "info", keys: ["address"] },
+    configuration: { level: "warn", keys: ["warning"] },
+    certificate: { level: "info", keys: ["file", "names", "expires"] },
+    reload: { level: "info", keys: ["outcome", "reason"] },
+    shutdown: { level: "info", keys: ["signal", "sessions"] },
+    stopped: { level: "info", keys: ["cut"] },
+    "connection-refused": { level: "warn", keys: ["client", "reason", "connections"] },
+    session: {
+      level: "info",
+      keys: ["session", "client", "helo", "tls", "transactions", "commands", "errors", "end", "totalMs"],
+    },
+    "recipient-refused": {
+      level: "info",
+      keys: ["session", "transaction", "client", "helo", "from", "to", "reply"],
+    },
+    "command-refused": { level: "info", keys: ["session", "client", "command", "reply"] },
+    "relay-failed": { level: "warn", keys: ["session", "relay", "reason", "next"] },
+    fault: { level: "error", keys: ["session", "stack"] },
+    dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
+  };
+
+/** The level of an event; a mail that may be there twice deserves a look. */
+function levelOf(event: LogEvent): Level {
+  if (event.event === "transaction" && event.outcome === "unknown") return "warn";
+  if (event.event === "reload" && event.outcome === "failed") return "error";
+  return layout[event.event].level;
+}
+
+/** An event as the log writes it: keys in snake_case, units last. */
+export function logLine(event: LogEvent): LogLine {
+  const values = new Map(Object.entries(event));
+  const fields = layout[event.event].keys
+    .map(String)
+    .map((key): LogLine["fields"][number] => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      values.get(key),
+    ]);
+  return { level: levelOf(event), event: event.event, fields };
+}

@@ -1,0 +1,99 @@
+/**
+ * What passes between a client session and the others: policy, facts and events in; actions out. Data only.
+ * The session itself is client-session.ts; who performs the actions is net/client-connection.ts.
+ */
+import type { LogEvent } from "../ops/events.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
+import type { BareNewline } from "../smtp/mail-data.ts";
+import type { Failure } from "./failures.ts";
+import type { RecipientRules } from "./recipients.ts";
+import type { RelayOrder, RelayReport } from "./relay-messages.ts";
+
+/** The operator's choices, fixed for the life of the program. */
+export interface SessionPolicy extends RecipientRules {
+  readonly serverName: string;
+  readonly starttlsOffered: boolean;
+  readonly bareNewline: BareNewline;
+  readonly maxMessageOctets: number;
+  readonly maxRecipients: number;
+  readonly maxErrors: number;
+  readonly maxHops: number;
+  readonly commandTimeoutMs: number;
+  readonly dataTimeoutMs: number;
+  /** Emit `dialogue` events. They cost, so they are made only when somebody reads them. */
+  readonly logDialogue: boolean;
+}
+
+/** What all sessions share and the shell keeps up to date. */
+export interface Surroundings {
+  /** What the relay offered at its last dial; undefined before the first. */
+  readonly relayOffer: RelayOffer | undefined;
+  /** Unix time in milliseconds at `now` = 0. */
+  readonly unixEpochMs: number;
+}
+
+export interface ClientFacts {
+  /** Unique in the log: an atom of RFC 5322. */
+  readonly session: string;
+  /** Normalised IPv4 or IPv6 address; "" for a unix socket. */
+  readonly address: string;
+}
+
+export interface TlsAgreement {
+  readonly version: string;
+  readonly cipher: string;
+}
+
+/** Who sends, as the transaction's trace and log line need it. */
+export interface TransactionOrigin extends ClientFacts {
+  readonly id: string;
+  readonly heloName: string;
+  readonly extended: boolean;
+  readonly tls: TlsAgreement | undefined;
+  /** Unix time in milliseconds at `now` = 0, for the date of the trace line. */
+  readonly unixEpochMs: number;
+}
+
+export type ClientEvent =
+  | { readonly type: "connected" }
+  | { readonly type: "octets"; readonly octets: Buffer }
+  /** FIN: the client says nothing more, but may listen. */
+  | { readonly type: "ended" }
+  | { readonly type: "closed"; readonly reason: string }
+  | { readonly type: "secured"; readonly tls: TlsAgreement }
+  | { readonly type: "handshake-failed"; readonly reason: string }
+  /** Replies pile up, for the client does not read; and: it read them. */
+  | { readonly type: "congested" }
+  | { readonly type: "drained" }
+  /** `relay`: "host:port [address]" for the log. `reused`: it has served a mail before. */
+  | { readonly type: "attached"; readonly relay: RelayFacts }
+  | { readonly type: "unavailable"; readonly failure: Failure }
+  | { readonly type: "relay"; readonly report: RelayReport }
+  | { readonly type: "time" }
+  /** SIGTERM: no new transaction; and: its grace is over, end now. */
+  | { readonly type: "shutdown" }
+  | { readonly type: "grace-over" }
+  /** An assertion of ours failed in this session. */
+  | { readonly type: "fault" };
+
+export interface RelayFacts {
+  readonly name: string;
+  readonly offer: RelayOffer;
+  readonly tls: TlsAgreement | undefined;
+  readonly reused: boolean;
+}
+
+export type ClientAction =
+  | { readonly type: "write"; readonly octets: Buffer }
+  /** Start TLS as server, once what was written is out. */
+  | { readonly type: "secure" }
+  /** Orderly: what was written still goes out. */
+  | { readonly type: "close" }
+  | { readonly type: "terminate" }
+  | { readonly type: "pause" }
+  | { readonly type: "resume" }
+  /** Ask for a relay connection: answered by `attached` or `unavailable`. `fresh`: none that was used before. */
+  | { readonly type: "acquire"; readonly fresh: boolean }
+  /** To the relay connection. `release` and `drop` end the tie; before `attached` they take the request back. */
+  | { readonly type: "relay"; readonly order: RelayOrder }
+  | { readonly type: "log"; readonly event: LogEvent };

@@ -1,0 +1,478 @@
+/**
+ * The server half of SMTP, towards the client, as a machine without sockets or clock: greeting, commands, STARTTLS,
+ * replies in order, deadlines, and the mail transaction of the moment (transaction.ts).
+ *
+ * Contract: `receive(event, now)`, then `drain()` the actions, then ask `deadline()`; `isOver` tells when nothing can
+ * follow. Garbage in gives replies of 5yz, never an exception; what throws is an assertion of ours.
+ * Each command is answered once and in order. RCPT commands may be with the relay while further ones are read; every
+ * other command waits until all before it are answered.
+ * Octets that came before TLS are never taken for commands after it, and nothing but the connection is remembered.
+ *
+ * Not here: what becomes of a mail (transaction.ts); reply texts (smtp/catalogue.ts); sockets
+ * (net/client-connection.ts). Screening takes its place between `connected` and the greeting, and in RCPT.
+ * RFC 5321 §3, §4.1, §4.3; RFC 2920; RFC 3207.
+ */
+import { assert, unreachable } from "../ops/assert.ts";
+import * as catalogue from "../smtp/catalogue.ts";
+import type { Command } from "../smtp/commands.ts";
+import type { Offered } from "../smtp/parameters.ts";
+import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
+import type {
+  ClientAction,
+  ClientEvent,
+  ClientFacts,
+  SessionPolicy,
+  Surroundings,
+  TlsAgreement,
+} from "./client-messages.ts";
+import { CommandReader, type ReadCommand } from "./command-reader.ts";
+import { ehloKeywords, messageOctetsMax, nothingOffered, offerOf } from "./offer.ts";
+import { ReplyQueue, type Slot } from "./reply-queue.ts";
+import { Transaction } from "./transaction.ts";
+
+/** Commands read ahead of their execution; beyond it the client is not read. */
+export const inputOctetsMax = 64 * 1024;
+export const handshakeMsMax = 60_000;
+
+/** "open": commands or mail data. "closing": the last reply is on its way. "gone": the client is. */
+type Phase = "open" | "handshake" | "closing" | "gone";
+
+export class ClientSession {
+  readonly #policy: SessionPolicy;
+  readonly #surroundings: Surroundings;
+  readonly #facts: ClientFacts;
+  readonly #replies = new ReplyQueue();
+  #input = new CommandReader();
+  #actions: ClientAction[] = [];
+  #phase: Phase = "open";
+  #heloName: string | undefined;
+  #offered: Offered = nothingOffered;
+  #tls: TlsAgreement | undefined;
+  #transaction: Transaction | undefined;
+  #draining = false;
+  /** The client sent FIN: what it asked for is still answered. */
+  #ended = false;
+  #paused = false;
+  #relayCongested = false;
+  #congestedSince: number | undefined;
+  /** Since when the client has the word; for "handshake" since when that runs. */
+  #waitingSince: number;
+  readonly #startedAt: number;
+  #transactions = 0;
+  #commands = 0;
+  #errors = 0;
+  #endReason: string | undefined;
+
+  constructor(policy: SessionPolicy, surroundings: Surroundings, facts: ClientFacts, now: number) {
+    this.#policy = policy;
+    this.#surroundings = surroundings;
+    this.#facts = facts;
+    this.#startedAt = now;
+    this.#waitingSince = now;
+  }
+
+  /** The client is gone and no transaction waits for the relay's last word. */
+  get isOver(): boolean {
+    return this.#phase === "gone" && this.#transaction === undefined;
+  }
+
+  receive(event: ClientEvent, now: number): void {
+    switch (event.type) {
+      case "connected":
+        this.#replies.fill(this.#replies.open(), catalogue.greeting(this.#policy.serverName));
+        break;
+      case "octets":
+        this.#take(event.octets, now);
+        break;
+      case "ended":
+        this.#ended = true;
+        break;
+      case "closed":
+        this.#gone(event.reason, now);
+        break;
+      case "secured":
+        this.#secured(event.tls, now);
+        break;
+      case "handshake-failed":
+        this.#endReason ??= `TLS handshake failed: ${event.reason}`;
+        break;
+      case "congested":
+        this.#congestedSince ??= now;
+        break;
+      case "drained":
+        this.#congestedSince = undefined;
+        break;
+      case "attached":
+        this.#transaction?.attached(event.relay, now);
+        break;
+      case "unavailable":
+        this.#transaction?.unavailable(event.failure);
+        break;
+      case "relay":
+        if (event.report.type === "congested") this.#relayCongested = true;
+        else if (event.report.type === "drained") this.#relayCongested = false;
+        else this.#transaction?.report(event.report, now);
+        break;
+      case "time":
+        this.#expire(now);
+        break;
+      case "shutdown":
+        this.#draining = true;
+        break;
+      case "grace-over":
+        this.#transaction?.cut("shutdown", now);
+        this.#end(catalogue.shuttingDown, "shutdown", now);
+        break;
+      case "fault":
+        this.#transaction?.cut("internal error", now);
+        this.#end(catalogue.ownFault, "internal error", now);
+        break;
+      default:
+        unreachable(event);
+    }
+    this.#work(now);
+    this.#settle(now);
+  }
+
+  /** Hands the actions over, oldest first. */
+  drain(): readonly ClientAction[] {
+    const actions = this.#actions;
+    if (actions.length > 0) this.#actions = [];
+    return actions;
+  }
+
+  /** When to send a `time` event at the latest, in the milliseconds of `now`. */
+  deadline(): number {
+    if (this.#phase === "closing" || this.#phase === "gone") return Number.POSITIVE_INFINITY;
+    let deadline = this.#transaction?.deadline() ?? Number.POSITIVE_INFINITY;
+    if (this.#phase === "handshake") {
+      deadline = this.#waitingSince + Math.min(handshakeMsMax, this.#policy.commandTimeoutMs);
+    } else if (this.#transaction?.takesMailData === true) {
+      if (!this.#paused) deadline = this.#waitingSince + this.#policy.dataTimeoutMs;
+    } else if (this.#replies.pending === 0) {
+      deadline = Math.min(deadline, this.#waitingSince + this.#policy.commandTimeoutMs);
+    }
+    if (this.#congestedSince !== undefined) {
+      deadline = Math.min(deadline, this.#congestedSince + this.#policy.commandTimeoutMs);
+    }
+    return deadline;
+  }
+
+  #expire(now: number): void {
+    if (now < this.deadline()) return;
+    const congested = this.#congestedSince !== undefined;
+    if (this.#phase === "handshake" || (congested && this.#replies.pending === 0)) {
+      this.#endReason ??= congested ? "client does not read its replies" : "TLS handshake timeout";
+      this.#transaction?.abandon(this.#endReason, now);
+      this.#phase = "closing";
+      this.#emit({ type: "terminate" });
+    } else if (this.#transaction?.takesMailData === true) {
+      const objection = this.#transaction.objection;
+      this.#transaction.abandon("mail data stopped", now);
+      this.#end(objection ?? catalogue.idleTooLong, "mail data stopped", now);
+    } else if (this.#replies.pending === 0) {
+      this.#end(catalogue.idleTooLong, "timeout", now);
+    } else {
+      this.#transaction?.time(now);
+    }
+  }
+
+  // --- Input -------------------------------------------------------------------------------------------------
+
+  #take(octets: Buffer, now: number): void {
+    if (this.#phase === "open") {
+      this.#input.push(octets);
+      if (this.#transaction?.takesMailData === true) this.#waitingSince = now;
+    } else if (this.#phase === "handshake") {
+      // Plain octets behind the reply to STARTTLS: they never reach TLS, and must not be taken for commands.
+      this.#endReason = "octets between STARTTLS and the TLS handshake";
+      this.#phase = "closing";
+      this.#emit({ type: "terminate" });
+    }
+  }
+
+  /** Carries out what can be carried out: mail data, then commands as far as their order allows. */
+  #work(now: number): void {
+    while (this.#phase === "open") {
+      const transaction = this.#transaction;
+      if (transaction?.takesMailData === true) {
+        if (this.#input.pendingOctets === 0) break;
+        const rest = transaction.octets(this.#input.takeRest(), now);
+        if (rest !== undefined) this.#input.push(rest);
+        if (transaction.isBeyondPatience) {
+          const objection = transaction.objection;
+          assert(objection !== undefined, "mail data is discarded for a reason");
+          transaction.abandon("mail data too long", now);
+          this.#end(objection, "mail data too long", now);
+        }
+      } else if (this.#draining && transaction === undefined && this.#replies.pending === 0) {
+        this.#end(catalogue.shuttingDown, "shutdown", now);
+      } else if (!this.#carryOutNext(now)) {
+        break;
+      }
+    }
+  }
+
+  /** False if there is no whole command, or if it has to wait for replies to those before it. */
+  #carryOutNext(now: number): boolean {
+    const read = this.#input.peek(this.#offered);
+    if (read === undefined) return false;
+    if (this.#replies.pending > 0) {
+      const joins = read.command.verb === "RCPT" && this.#transaction?.takesRecipients === true;
+      if (!joins || this.#replies.full) return false;
+    }
+    this.#input.shift();
+    this.#commands += 1;
+    if (this.#policy.logDialogue) this.#say("<", read.shown);
+    if (this.#errors >= this.#policy.maxErrors) this.#end(catalogue.tooManyErrors, "too many errors", now);
+    else this.#carryOut(read, now);
+    return true;
+  }
+
+  #carryOut(read: ReadCommand, now: number): void {
+    const { command } = read;
+    const slot = this.#replies.open();
+    const needsGreeting = command.verb === "MAIL" || command.verb === "RCPT" || command.verb === "DATA";
+    if (needsGreeting && this.#heloName === undefined) {
+      this.#refuse(slot, catalogue.greetFirst, read);
+      return;
+    }
+    switch (command.verb) {
+      case "EHLO":
+      case "HELO":
+        this.#greeted(command, slot, now);
+        break;
+      case "MAIL":
+        this.#mail(command, slot, read, now);
+        break;
+      case "RCPT":
+        if (this.#transaction === undefined) this.#refuse(slot, catalogue.mailFirst, read);
+        else this.#transaction.rcpt(command.path, command.parameters, slot, now);
+        break;
+      case "DATA":
+        if (this.#transaction === undefined) this.#refuse(slot, catalogue.mailFirst, read);
+        else this.#transaction.data(slot, now);
+        break;
+      case "RSET":
+        this.#transaction?.abandon("RSET", now);
+        this.#fill(slot, catalogue.reset);
+        break;
+      case "NOOP":
+        this.#fill(slot, catalogue.noop);
+        break;
+      case "HELP":
+        this.#fill(slot, catalogue.help);
+        break;
+      case "VRFY":
+        this.#fill(slot, catalogue.vrfy);
+        break;
+      case "STARTTLS":
+        this.#starttls(slot, read, now);
+        break;
+      case "QUIT":
+        this.#transaction?.abandon("QUIT", now);
+        this.#fill(slot, catalogue.closing(this.#policy.serverName));
+        this.#close("QUIT");
+        break;
+      case "malformed":
+        this.#refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
+        break;
+      default:
+        unreachable(command);
+    }
+  }
+
+  // --- Commands ----------------------------------------------------------------------------------------------
+
+  #greeted(
+    command: { readonly verb: "EHLO" | "HELO"; readonly name: string },
+    slot: Slot,
+    now: number,
+  ): void {
+    this.#transaction?.abandon(command.verb, now);
+    this.#heloName = command.name;
+    const { serverName } = this.#policy;
+    if (command.verb === "HELO") {
+      this.#offered = nothingOffered;
+      this.#fill(slot, catalogue.heloAccepted(serverName));
+    } else {
+      this.#offered = offerOf(this.#surroundings);
+      const keywords = ehloKeywords(this.#policy, this.#surroundings, this.#offered, this.#tls !== undefined);
+      this.#fill(slot, catalogue.ehloAccepted(serverName, keywords));
+    }
+  }
+
+  #mail(command: Extract<Command, { verb: "MAIL" }>, slot: Slot, read: ReadCommand, now: number): void {
+    assert(this.#heloName !== undefined, "MAIL follows the greeting");
+    if (this.#transaction !== undefined) {
+      this.#refuse(slot, catalogue.nestedMail, read);
+      return;
+    }
+    if ((command.parameters.size ?? 0) > messageOctetsMax(this.#policy, this.#surroundings)) {
+      this.#refuse(slot, catalogue.messageTooBig, read);
+      return;
+    }
+    this.#transactions += 1;
+    this.#transaction = new Transaction(
+      {
+        emit: (action) => this.#emit(action),
+        openSlot: () => this.#replies.open(),
+        fill: (place, reply) => this.#fill(place, reply),
+        over: (relayed) => this.#transactionOver(relayed),
+      },
+      this.#policy,
+      {
+        ...this.#facts,
+        id: `${this.#facts.session}-${this.#transactions}`,
+        heloName: this.#heloName,
+        extended: this.#offered.extended,
+        tls: this.#tls,
+        unixEpochMs: this.#surroundings.unixEpochMs,
+      },
+      command,
+      now,
+    );
+    this.#fill(slot, catalogue.mailAccepted);
+  }
+
+  #transactionOver(relayed: boolean): void {
+    this.#transaction = undefined;
+    this.#relayCongested = false;
+    if (relayed) this.#errors = 0;
+  }
+
+  #starttls(slot: Slot, read: ReadCommand, now: number): void {
+    if (!this.#policy.starttlsOffered) {
+      this.#refuse(slot, catalogue.starttlsNotOffered, read);
+    } else if (this.#tls !== undefined) {
+      this.#refuse(slot, catalogue.tlsActive, read);
+    } else if (this.#input.pendingOctets > 0) {
+      // CVE-2011-0411: whoever stands between could have put these octets there.
+      this.#refuse(slot, catalogue.pipelinedStarttls, read);
+      this.#transaction?.abandon("STARTTLS", now);
+      this.#close("octets pipelined behind STARTTLS");
+    } else {
+      this.#transaction?.abandon("STARTTLS", now);
+      this.#fill(slot, catalogue.readyForTls);
+      this.#flush(now);
+      this.#phase = "handshake";
+      this.#emit({ type: "secure" });
+    }
+  }
+
+  #secured(tls: TlsAgreement, now: number): void {
+    if (this.#phase !== "handshake") return;
+    this.#phase = "open";
+    this.#tls = tls;
+    this.#input = new CommandReader();
+    this.#heloName = undefined;
+    this.#offered = nothingOffered;
+    this.#waitingSince = now;
+  }
+
+  // --- Output ------------------------------------------------------------------------------------------------
+
+  #fill(slot: Slot, reply: Reply): void {
+    if (reply.code >= 500) this.#errors += 1;
+    this.#replies.fill(slot, reply);
+    if (this.#policy.logDialogue) this.#say(">", describeReply(reply));
+  }
+
+  /** A command that is refused by the session itself, not by what becomes of its mail. */
+  #refuse(slot: Slot, reply: Reply, read: ReadCommand): void {
+    this.#fill(slot, reply);
+    this.#emit({
+      type: "log",
+      event: {
+        event: "command-refused",
+        session: this.#facts.session,
+        client: this.#facts.address,
+        command: read.shown,
+        reply: describeReply(reply),
+      },
+    });
+  }
+
+  #flush(now: number): void {
+    const octets = this.#replies.take();
+    if (octets === undefined) return;
+    this.#waitingSince = now;
+    if (this.#phase !== "gone") this.#emit({ type: "write", octets });
+  }
+
+  /** After each event: replies go out, a finished session is closed, reading is paused or resumed. */
+  #settle(now: number): void {
+    const closing = this.#phase === "closing" && this.#endReason !== undefined;
+    if (!closing) this.#flush(now);
+    if (this.#phase !== "open") return;
+    if (this.#ended) this.#settleEnded(now);
+    const within = this.#transaction?.takesMailData === true;
+    const pause =
+      this.#congestedSince !== undefined ||
+      (within && this.#relayCongested) ||
+      (!within && this.#input.pendingOctets > inputOctetsMax);
+    if (pause === this.#paused) return;
+    this.#paused = pause;
+    if (!pause) this.#waitingSince = now;
+    this.#emit({ type: pause ? "pause" : "resume" });
+  }
+
+  /** The client sent FIN and all that it asked for before is carried out, or cannot be any more. */
+  #settleEnded(now: number): void {
+    if (this.#transaction?.takesMailData === true) {
+      this.#transaction.abandon("client closed within mail data", now);
+    } else if (this.#replies.pending > 0) {
+      return;
+    }
+    this.#transaction?.abandon("client closed", now);
+    this.#close("closed by the client");
+  }
+
+  /** Says a last reply, whatever else is pending, and closes. */
+  #end(reply: Reply, reason: string, now: number): void {
+    if (this.#phase === "gone" || this.#phase === "closing") return;
+    this.#transaction?.abandon(reason, now);
+    this.#flush(now);
+    if (this.#phase === "open") this.#emit({ type: "write", octets: formatReply(reply) });
+    if (this.#policy.logDialogue) this.#say(">", describeReply(reply));
+    this.#close(reason);
+  }
+
+  #close(reason: string): void {
+    this.#endReason ??= reason;
+    const octets = this.#replies.take();
+    if (octets !== undefined) this.#emit({ type: "write", octets });
+    this.#phase = "closing";
+    this.#emit({ type: "close" });
+  }
+
+  #gone(reason: string, now: number): void {
+    this.#phase = "gone";
+    this.#transaction?.abandon(`client lost: ${reason}`, now);
+    const { session, address } = this.#facts;
+    this.#emit({
+      type: "log",
+      event: {
+        event: "session",
+        session,
+        client: address,
+        helo: this.#heloName ?? "",
+        tls: this.#tls === undefined ? undefined : `${this.#tls.version} ${this.#tls.cipher}`,
+        transactions: this.#transactions,
+        commands: this.#commands,
+        errors: this.#errors,
+        end: this.#endReason ?? `client lost: ${reason}`,
+        totalMs: Math.round(now - this.#startedAt),
+      },
+    });
+  }
+
+  #emit(action: ClientAction): void {
+    this.#actions.push(action);
+  }
+
+  #say(direction: "<" | ">", text: string): void {
+    const { session } = this.#facts;
+    this.#emit({ type: "log", event: { event: "dialogue", session, with: "client", direction, text } });
+  }
+}

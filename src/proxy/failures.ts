@@ -1,0 +1,106 @@
+/**
+ * What can go wrong between us and the relay, as a closed union, and the one table that maps it to what the client
+ * hears: always 4yz, for mail is delayed by our trouble and never lost.
+ * Not here: what the relay itself answers to MAIL, RCPT, DATA and the dot; that is the client's answer, verbatim.
+ */
+import { unreachable } from "../ops/assert.ts";
+import {
+  ownFaultAtRelay,
+  relayBusy,
+  relayLacksExtension,
+  relayLost,
+  relayOutcomeUnknown,
+  relayUnavailable,
+  shuttingDown,
+} from "../smtp/catalogue.ts";
+import { asTemporary, describeReply, type Reply, withEnhancedCode } from "../smtp/replies.ts";
+
+/** A step of setting up the relay session at which the relay can say no. */
+export type SetupStep = "greeting" | "EHLO" | "STARTTLS" | "AUTH";
+
+export type Failure =
+  /** Name not found, connection refused, timeout: `detail` is one line for the log. */
+  | { readonly kind: "unreachable"; readonly detail: string }
+  | { readonly kind: "refused-setup"; readonly step: SetupStep; readonly reply: Reply }
+  | { readonly kind: "tls-not-offered" }
+  | { readonly kind: "handshake"; readonly detail: string }
+  | { readonly kind: "auth-not-offered" }
+  | { readonly kind: "extension-not-offered"; readonly keyword: "SMTPUTF8" }
+  | { readonly kind: "busy" }
+  | { readonly kind: "shutdown" }
+  /** An assertion of ours failed in the relay connection. */
+  | { readonly kind: "fault" }
+  /** FIN, reset. */
+  | { readonly kind: "lost"; readonly detail: string }
+  | { readonly kind: "timeout"; readonly awaited: string }
+  /** What came is no reply, or a reply to nothing, or of a kind that the command cannot have. */
+  | { readonly kind: "garbled"; readonly detail: string }
+  /** The relay refused while mail data was still on its way, or said 421: its words are the client's answer. */
+  | { readonly kind: "refused-early"; readonly reply: Reply };
+
+/** What the client hears. `dotSent`: the end of mail data was on its way, so the outcome is unknown. */
+export function replyToFailure(failure: Failure, dotSent: boolean): Reply {
+  switch (failure.kind) {
+    case "unreachable":
+    case "refused-setup":
+    case "tls-not-offered":
+    case "handshake":
+    case "auth-not-offered":
+      return relayUnavailable;
+    case "extension-not-offered":
+      return relayLacksExtension;
+    case "busy":
+      return relayBusy;
+    case "shutdown":
+      return shuttingDown;
+    case "fault":
+      return ownFaultAtRelay;
+    case "lost":
+    case "timeout":
+    case "garbled":
+      return dotSent ? relayOutcomeUnknown : relayLost;
+    case "refused-early":
+      return relayReply(failure.reply);
+    default:
+      return unreachable(failure);
+  }
+}
+
+/** A relay's reply as the client hears it: verbatim, but for 421, which speaks of a connection not the client's. */
+export function relayReply(reply: Reply): Reply {
+  return reply.code === 421 ? asTemporary(reply) : withEnhancedCode(reply);
+}
+
+/** One line for the log. */
+export function describeFailure(failure: Failure): string {
+  switch (failure.kind) {
+    case "unreachable":
+      return failure.detail;
+    case "refused-setup":
+      return `relay refused ${failure.step}: ${describeReply(failure.reply)}`;
+    case "tls-not-offered":
+      return "relay does not offer STARTTLS";
+    case "handshake":
+      return `TLS handshake with the relay failed: ${failure.detail}`;
+    case "auth-not-offered":
+      return "relay offers neither AUTH PLAIN nor AUTH LOGIN over TLS";
+    case "extension-not-offered":
+      return `relay does not offer ${failure.keyword}`;
+    case "busy":
+      return "RELAY_MAX_CONNECTIONS reached";
+    case "shutdown":
+      return "shutting down";
+    case "fault":
+      return "internal error";
+    case "lost":
+      return `relay connection lost: ${failure.detail}`;
+    case "timeout":
+      return `relay timeout, awaited ${failure.awaited}`;
+    case "garbled":
+      return `relay broke the protocol: ${failure.detail}`;
+    case "refused-early":
+      return `relay refused out of turn: ${describeReply(failure.reply)}`;
+    default:
+      return unreachable(failure);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * What passes between a relay session and the others: settings, events and orders in; actions and reports out.
+ * Data only. The session itself is relay-session.ts; who orders is transaction.ts; who performs is
+ * net/relay-connection.ts.
+ */
+import type { RelayOffer } from "../smtp/ehlo.ts";
+import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
+import type { ReversePath } from "../smtp/paths.ts";
+import type { Reply } from "../smtp/replies.ts";
+import type { Failure } from "./failures.ts";
+
+export type RelayTls = "off" | "opportunistic" | "required" | "verify" | "implicit";
+
+export interface RelaySettings {
+  readonly heloName: string;
+  readonly tls: RelayTls;
+  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+  /** From the dial to the greeting, and for a TLS handshake. */
+  readonly connectTimeoutMs: number;
+  /** Per reply; twice that after the end of mail data. */
+  readonly replyTimeoutMs: number;
+  /** How long the connection is kept between two mails; 0: not at all. */
+  readonly idleTimeoutMs: number;
+}
+
+/** What a transaction may ask for. `release` gives the connection back, `drop` breaks it without the dot. */
+export type RelayOrder =
+  | {
+      readonly order: "mail";
+      readonly path: ReversePath;
+      readonly parameters: MailParameters;
+      /** What we add in front of the message, so that a declared SIZE stays true. */
+      readonly traceOctets: number;
+    }
+  | { readonly order: "rcpt"; readonly address: string; readonly parameters: RcptParameters }
+  | { readonly order: "data" }
+  | { readonly order: "octets"; readonly octets: Buffer }
+  | { readonly order: "end-of-data" }
+  | { readonly order: "release" }
+  | { readonly order: "drop" };
+
+export type RelayCommand = "MAIL" | "RCPT" | "DATA" | "end of mail data";
+
+export type RelayReport =
+  | { readonly type: "ready"; readonly offer: RelayOffer }
+  | { readonly type: "reply"; readonly to: RelayCommand; readonly reply: Reply }
+  /** Clean after a `release`: the connection may serve another transaction. */
+  | { readonly type: "idle" }
+  | { readonly type: "congested" }
+  | { readonly type: "drained" }
+  /** The last report. */
+  | { readonly type: "lost"; readonly failure: Failure };
+
+export type RelayEvent =
+  | { readonly type: "opened" }
+  | { readonly type: "octets"; readonly octets: Buffer }
+  | { readonly type: "secured" }
+  | { readonly type: "handshake-failed"; readonly reason: string }
+  | { readonly type: "ended" }
+  | { readonly type: "closed"; readonly reason: string }
+  | { readonly type: "congested" }
+  | { readonly type: "drained" }
+  | { readonly type: "time" }
+  | { readonly type: "order"; readonly order: RelayOrder };
+
+export type RelayAction =
+  | { readonly type: "write"; readonly octets: Buffer }
+  | { readonly type: "secure"; readonly verify: boolean }
+  /** Orderly: what was written still goes out. */
+  | { readonly type: "close" }
+  /** At once: what is queued must not go out. */
+  | { readonly type: "terminate" }
+  | { readonly type: "report"; readonly report: RelayReport }
+  | { readonly type: "dialogue"; readonly direction: "<" | ">"; readonly text: string };

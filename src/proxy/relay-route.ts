@@ -1,0 +1,143 @@
+/**
+ * Which relay, and which of its addresses, is dialled next for one transaction.
+ *
+ * Relays are taken in the operator's order, and a relay's addresses in the resolver's. An address that failed is
+ * rested for a while: it is taken again only when every other one failed too, so that mail never waits for a rest.
+ * With opportunistic TLS and no credentials an address whose handshake failed is dialled once more without TLS.
+ *
+ * Contract: ask `next`; do what it says; tell `resolved`, `unresolved` or `failed`, and ask again, or tell
+ * `RestingPlaces.woke` that it worked.
+ * Not here: resolving and dialling (net/relay-pool.ts).
+ * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and the rest makes
+ * the price of a dead address one timeout a minute.
+ */
+import { assert } from "../ops/assert.ts";
+import type { Failure } from "./failures.ts";
+
+/** How long a failed address is taken last. */
+export const restMs = 60_000;
+/** Addresses of one name that are tried; more would keep the client waiting in vain. */
+export const addressesMax = 8;
+/** Failed addresses that are remembered. */
+const restingMax = 1_000;
+
+export interface RelayHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RelayPlace {
+  readonly relay: RelayHost;
+  readonly address: string;
+  /** The handshake failed here just now, and encryption was only a wish. */
+  readonly withoutTls: boolean;
+}
+
+export type RouteStep =
+  | { readonly step: "resolve"; readonly relay: RelayHost }
+  | { readonly step: "dial"; readonly place: RelayPlace }
+  | { readonly step: "give-up"; readonly failure: Failure };
+
+/** "host:port [address]": how the log names a place. */
+export function describePlace({ relay: { host, port }, address }: RelayPlace): string {
+  const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return address === host ? name : `${name} [${address}]`;
+}
+
+/** The addresses that failed lately, and with them their relays, for all transactions. */
+export class RestingPlaces {
+  /** When each one's rest is over, oldest first. */
+  readonly #until = new Map<string, number>();
+
+  failed(relay: RelayHost, address: string | undefined, now: number): void {
+    for (const key of address === undefined
+      ? [relayKey(relay)]
+      : [relayKey(relay), placeKey(relay, address)]) {
+      this.#until.delete(key);
+      this.#until.set(key, now + restMs);
+    }
+    for (const oldest of this.#until.keys()) {
+      if (this.#until.size <= restingMax) break;
+      this.#until.delete(oldest);
+    }
+  }
+
+  woke({ relay, address }: RelayPlace): void {
+    this.#until.delete(relayKey(relay));
+    this.#until.delete(placeKey(relay, address));
+  }
+
+  rests(relay: RelayHost, address: string, now: number): boolean {
+    return this.#rests(placeKey(relay, address), now);
+  }
+
+  /**
+   * An idle connection to `relay` serves the next mail only while every relay that is preferred to it rests;
+   * otherwise a busy second relay would never be left again.
+   */
+  mayReuse(relay: RelayHost, relays: readonly RelayHost[], now: number): boolean {
+    const preferred = relays.slice(0, Math.max(relays.indexOf(relay), 0));
+    return preferred.every((other) => this.#rests(relayKey(other), now));
+  }
+
+  #rests(key: string, now: number): boolean {
+    return (this.#until.get(key) ?? Number.NEGATIVE_INFINITY) > now;
+  }
+}
+
+/** The way of one acquisition through the relays. */
+export class RelayRoute {
+  readonly #resting: RestingPlaces;
+  readonly #unresolved: RelayHost[];
+  #current: RelayPlace[] = [];
+  /** Resting addresses, for the end. */
+  readonly #lastResort: RelayPlace[] = [];
+  #failure: Failure = { kind: "unreachable", detail: "no relay" };
+
+  constructor(relays: readonly RelayHost[], resting: RestingPlaces) {
+    this.#unresolved = [...relays];
+    this.#resting = resting;
+  }
+
+  next(): RouteStep {
+    const place = this.#current.shift();
+    if (place !== undefined) return { step: "dial", place };
+    const relay = this.#unresolved.shift();
+    if (relay !== undefined) return { step: "resolve", relay };
+    const resort = this.#lastResort.shift();
+    if (resort !== undefined) return { step: "dial", place: resort };
+    return { step: "give-up", failure: this.#failure };
+  }
+
+  resolved(relay: RelayHost, addresses: readonly string[], now: number): void {
+    assert(this.#current.length === 0, "a relay is resolved when the one before is through");
+    for (const address of addresses.slice(0, addressesMax)) {
+      const place: RelayPlace = { relay, address, withoutTls: false };
+      (this.#resting.rests(relay, address, now) ? this.#lastResort : this.#current).push(place);
+    }
+  }
+
+  /** The name could not be resolved. */
+  unresolved(relay: RelayHost, detail: string, now: number): void {
+    this.#failure = { kind: "unreachable", detail };
+    this.#resting.failed(relay, undefined, now);
+  }
+
+  /** `plainWillDo`: TLS is only a wish. */
+  failed(place: RelayPlace, failure: Failure, plainWillDo: boolean, now: number): void {
+    this.#failure = failure;
+    if (failure.kind === "handshake" && plainWillDo && !place.withoutTls) {
+      this.#current.unshift({ ...place, withoutTls: true });
+    } else {
+      this.#resting.failed(place.relay, place.address, now);
+    }
+  }
+}
+
+function relayKey({ host, port }: RelayHost): string {
+  return `${host} ${port}`;
+}
+
+function placeKey({ port }: RelayHost, address: string): string {
+  return `[${address}] ${port}`;
+}

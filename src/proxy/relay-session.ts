@@ -1,0 +1,432 @@
+/**
+ * The client half of SMTP, towards the relay, as a machine without sockets or clock: from the greeting through
+ * EHLO, STARTTLS and AUTH to `ready`, then mail after mail until it is lost or told to end.
+ *
+ * Contract: `receive(event, now)`, then `drain()` the actions, then ask `deadline()`. Orders come from a transaction
+ * and are answered by reports in the same order. After the report `lost` nothing follows and every event is ignored.
+ * A reply counts only for a command that was sent and has not been answered; anything else loses the connection, so
+ * that no stray 250 is ever taken for the relay's word on a message.
+ *
+ * Not here: which relay is dialled, and when again (relay-route.ts); what the client hears (failures.ts,
+ * transaction.ts); keeping idle connections (net/relay-pool.ts).
+ * Rejected: pipelining the dot with the next MAIL. The relay's answer to the dot decides what we do next.
+ * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
+ */
+import { assert, unreachable } from "../ops/assert.ts";
+import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
+import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
+import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
+import type { Failure, SetupStep } from "./failures.ts";
+import type {
+  RelayAction,
+  RelayCommand,
+  RelayEvent,
+  RelayOrder,
+  RelayReport,
+  RelaySettings,
+} from "./relay-messages.ts";
+
+/** What the next reply belongs to. */
+type Step = SetupStep | "HELO" | "AUTH user name" | "AUTH password" | RelayCommand | "RSET";
+/** "setup" up to `ready`; "open": commands may be sent; "mail-data": 354 was said; "over": of no use any more. */
+type Phase = "setup" | "handshake" | "open" | "mail-data" | "over";
+
+const endOfData = Buffer.from(".\r\n");
+const CR = 0x0d;
+const LF = 0x0a;
+
+export class RelaySession {
+  readonly #settings: RelaySettings;
+  readonly #reader = new ReplyReader();
+  #actions: RelayAction[] = [];
+  #phase: Phase = "setup";
+  #offer: RelayOffer = noOffer;
+  #secured = false;
+  /** Commands sent and not answered, oldest first. */
+  readonly #awaited: Step[] = [];
+  /** Commands not sent yet, since the relay does not offer PIPELINING. Bounded by the client's MAX_RECIPIENTS. */
+  readonly #waiting: { step: Step; line: string; shown: string }[] = [];
+  /** Since when the oldest awaited reply is due; for "handshake" since when that runs. */
+  #since: number;
+  #congestedSince: number | undefined;
+  #idleSince: number | undefined;
+  /** MAIL was sent and neither the end of mail data nor RSET was answered since. */
+  #mailOpen = false;
+  #releasing = false;
+  /** The last two octets of mail data, for the assertion before the dot. */
+  #lastOctet = 0;
+  #lastButOneOctet = 0;
+
+  /** `dialledAt`: the connect timeout runs from there up to the relay's greeting. */
+  constructor(settings: RelaySettings, dialledAt: number) {
+    this.#settings = settings;
+    this.#since = dialledAt;
+  }
+
+  receive(event: RelayEvent, now: number): void {
+    if (this.#phase === "over") return;
+    switch (event.type) {
+      case "opened":
+        if (this.#settings.tls === "implicit") this.#startHandshake();
+        else this.#awaited.push("greeting");
+        break;
+      case "octets":
+        this.#read(event.octets, now);
+        break;
+      case "secured":
+        this.#handshakeDone(now);
+        break;
+      case "handshake-failed":
+        this.#lose({ kind: "handshake", detail: event.reason }, "terminate");
+        break;
+      case "ended":
+      case "closed":
+        this.#lose(
+          { kind: "lost", detail: event.type === "ended" ? "closed by the relay" : event.reason },
+          "terminate",
+        );
+        break;
+      case "congested":
+        this.#congestedSince ??= now;
+        this.#report({ type: "congested" });
+        break;
+      case "drained":
+        this.#congestedSince = undefined;
+        this.#report({ type: "drained" });
+        break;
+      case "time":
+        if (now >= this.deadline()) this.#expire();
+        break;
+      case "order":
+        this.#obey(event.order, now);
+        break;
+      default:
+        unreachable(event);
+    }
+  }
+
+  /** Hands the actions over, oldest first. */
+  drain(): readonly RelayAction[] {
+    const actions = this.#actions;
+    if (actions.length > 0) this.#actions = [];
+    return actions;
+  }
+
+  /** When to send a `time` event at the latest, in the milliseconds of `now`. */
+  deadline(): number {
+    if (this.#phase === "over") return Number.POSITIVE_INFINITY;
+    let deadline = Number.POSITIVE_INFINITY;
+    const awaited = this.#awaited[0];
+    if (this.#phase === "handshake" || awaited === "greeting") {
+      deadline = this.#since + this.#settings.connectTimeoutMs;
+    } else if (awaited !== undefined) {
+      deadline = this.#since + this.#settings.replyTimeoutMs * (awaited === "end of mail data" ? 2 : 1);
+    } else if (this.#idleSince !== undefined) {
+      deadline = this.#idleSince + this.#settings.idleTimeoutMs;
+    }
+    if (this.#congestedSince !== undefined) {
+      deadline = Math.min(deadline, this.#congestedSince + this.#settings.replyTimeoutMs);
+    }
+    return deadline;
+  }
+
+  #expire(): void {
+    const awaited = this.#awaited[0];
+    if (this.#phase === "handshake") {
+      this.#lose({ kind: "handshake", detail: "timeout" }, "terminate");
+    } else if (awaited === undefined && this.#idleSince !== undefined) {
+      this.#quit({ kind: "timeout", awaited: "the next mail" });
+    } else {
+      const what = awaited === undefined ? "mail data to be read" : `the reply to ${awaited}`;
+      this.#lose({ kind: "timeout", awaited: awaited === "greeting" ? "the greeting" : what }, "terminate");
+    }
+  }
+
+  // --- Orders ------------------------------------------------------------------------------------------------
+
+  #obey(order: RelayOrder, now: number): void {
+    assert(this.#phase === "open" || this.#phase === "mail-data", "orders follow `ready`");
+    switch (order.order) {
+      case "mail":
+        assert(!this.#mailOpen && this.#awaited.length === 0, "MAIL starts a transaction");
+        this.#mailOpen = true;
+        this.#idleSince = undefined;
+        this.#send("MAIL", formatMail(order.path, order.parameters, order.traceOctets, this.#offer), now);
+        break;
+      case "rcpt":
+        assert(this.#mailOpen, "RCPT follows MAIL");
+        this.#send("RCPT", formatRcpt(order.address, order.parameters, this.#offer), now);
+        break;
+      case "data":
+        assert(this.#mailOpen && this.#awaited.length === 0, "DATA follows the answers to the envelope");
+        this.#send("DATA", "DATA", now);
+        break;
+      case "octets":
+        assert(this.#phase === "mail-data", "mail data follows 354");
+        this.#writeMailData(order.octets);
+        break;
+      case "end-of-data":
+        assert(this.#phase === "mail-data", "the dot follows mail data");
+        assert(
+          this.#lastOctet === LF && this.#lastButOneOctet === CR,
+          "the dot stands at the start of a line",
+        );
+        this.#phase = "open";
+        this.#await("end of mail data", now);
+        this.#actions.push({ type: "write", octets: endOfData });
+        break;
+      case "release":
+        this.#release(now);
+        break;
+      case "drop":
+        this.#phase = "over";
+        this.#actions.push({ type: "terminate" });
+        break;
+      default:
+        unreachable(order);
+    }
+  }
+
+  #release(now: number): void {
+    assert(this.#phase === "open" && !this.#awaited.includes("DATA"), "a release does not follow DATA");
+    this.#releasing = true;
+    if (this.#mailOpen) this.#send("RSET", "RSET", now);
+    else if (this.#awaited.length === 0) this.#rest(now);
+  }
+
+  #rest(now: number): void {
+    this.#releasing = false;
+    if (this.#settings.idleTimeoutMs === 0) {
+      this.#quit({ kind: "lost", detail: "not kept" });
+    } else {
+      this.#idleSince = now;
+      this.#report({ type: "idle" });
+    }
+  }
+
+  #writeMailData(octets: Buffer): void {
+    if (octets.length === 0) return;
+    this.#lastButOneOctet = octets.length > 1 ? octets.readUInt8(octets.length - 2) : this.#lastOctet;
+    this.#lastOctet = octets.readUInt8(octets.length - 1);
+    this.#actions.push({ type: "write", octets });
+  }
+
+  // --- What the relay says -----------------------------------------------------------------------------------
+
+  #read(octets: Buffer, now: number): void {
+    if (this.#phase === "handshake") {
+      this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
+      return;
+    }
+    const { replies, defect } = this.#reader.push(octets);
+    for (const [index, reply] of replies.entries()) {
+      this.#say("<", describeReply(reply));
+      const more = index + 1 < replies.length || this.#reader.pendingOctets > 0 || defect !== undefined;
+      this.#answered(reply, more, now);
+      if (this.#isOver()) return;
+    }
+    if (defect !== undefined) this.#lose({ kind: "garbled", detail: `${defect} reply` }, "terminate");
+  }
+
+  /** `more`: the relay said more than this reply already, which nothing may precede a TLS handshake. */
+  #answered(reply: Reply, more: boolean, now: number): void {
+    const step = this.#awaited.shift();
+    this.#since = now;
+    const accepted = reply.code >= 200 && reply.code < 300;
+    const refused = reply.code >= 400;
+    switch (step) {
+      case undefined:
+        this.#unsolicited(reply);
+        break;
+      case "greeting":
+        if (reply.code !== 220) this.#refuseSetup(step, reply);
+        else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
+        break;
+      case "EHLO":
+        if (accepted) this.#ehloAnswered(parseEhloReply(reply), now);
+        else if (reply.code >= 500 && !this.#needsExtensions()) {
+          this.#send("HELO", `HELO ${this.#settings.heloName}`, now);
+        } else this.#refuseSetup(step, reply);
+        break;
+      case "HELO":
+        if (accepted) this.#ready();
+        else this.#refuseSetup("EHLO", reply);
+        break;
+      case "STARTTLS":
+        if (reply.code === 220 && more) {
+          this.#lose({ kind: "garbled", detail: "octets behind the reply to STARTTLS" }, "terminate");
+        } else if (reply.code === 220) this.#startHandshake();
+        else if (this.#plainWillDo()) this.#ready();
+        else this.#refuseSetup(step, reply);
+        break;
+      case "AUTH":
+      case "AUTH user name":
+      case "AUTH password":
+        this.#authAnswered(step, reply, now);
+        break;
+      case "RSET":
+        if (accepted) {
+          this.#mailOpen = false;
+          this.#rest(now);
+        } else this.#quit({ kind: "garbled", detail: "RSET refused" });
+        break;
+      case "MAIL":
+      case "RCPT":
+      case "DATA":
+      case "end of mail data":
+        if (reply.code === 421) {
+          this.#lose({ kind: "refused-early", reply }, "terminate");
+        } else if (!refused && (step === "DATA" ? reply.code !== 354 : !accepted)) {
+          this.#lose({ kind: "garbled", detail: `${reply.code} in answer to ${step}` }, "terminate");
+        } else {
+          if (step === "DATA" && !refused) this.#phase = "mail-data";
+          if (step === "end of mail data") this.#mailOpen = false;
+          this.#report({ type: "reply", to: step, reply });
+          if (this.#releasing && !this.#mailOpen && this.#awaited.length === 0) this.#rest(now);
+        }
+        break;
+      default:
+        unreachable(step);
+    }
+    this.#sendWaiting(now);
+  }
+
+  /** Nothing was asked. During mail data a refusal is the relay's honest word; everything else breaks the protocol. */
+  #unsolicited(reply: Reply): void {
+    const honest = reply.code === 421 || (this.#phase === "mail-data" && reply.code >= 400);
+    this.#lose(
+      honest
+        ? { kind: "refused-early", reply }
+        : { kind: "garbled", detail: `${reply.code} in answer to nothing` },
+      "terminate",
+    );
+  }
+
+  // --- Setting up --------------------------------------------------------------------------------------------
+
+  #needsExtensions(): boolean {
+    return this.#settings.credentials !== undefined || !["off", "opportunistic"].includes(this.#settings.tls);
+  }
+
+  #plainWillDo(): boolean {
+    return this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
+  }
+
+  #ehloAnswered(offer: RelayOffer, now: number): void {
+    this.#offer = offer;
+    const { tls, credentials } = this.#settings;
+    if (!this.#secured && tls !== "off") {
+      if (offer.starttls) this.#send("STARTTLS", "STARTTLS", now);
+      else if (this.#plainWillDo()) this.#ready();
+      else this.#quit({ kind: "tls-not-offered" });
+    } else if (credentials === undefined) {
+      this.#ready();
+    } else {
+      assert(this.#secured, "credentials travel over TLS only");
+      this.#authenticate(offer.auth[0], credentials, now);
+    }
+  }
+
+  #authenticate(
+    mechanism: AuthMechanism | undefined,
+    credentials: { readonly username: string; readonly password: string },
+    now: number,
+  ): void {
+    if (mechanism === undefined) {
+      this.#quit({ kind: "auth-not-offered" });
+    } else if (mechanism === "PLAIN") {
+      const response = base64(`\0${credentials.username}\0${credentials.password}`);
+      this.#send("AUTH", `AUTH PLAIN ${response}`, now, "AUTH PLAIN (hidden)");
+    } else {
+      this.#send("AUTH", "AUTH LOGIN", now);
+    }
+  }
+
+  #authAnswered(step: "AUTH" | "AUTH user name" | "AUTH password", reply: Reply, now: number): void {
+    const { credentials } = this.#settings;
+    assert(credentials !== undefined, "AUTH needs credentials");
+    const login = this.#offer.auth[0] === "LOGIN";
+    if (reply.code === 235 && (step === "AUTH password" || !login)) this.#ready();
+    else if (reply.code === 334 && login && step === "AUTH") {
+      this.#send("AUTH user name", base64(credentials.username), now, "(hidden)");
+    } else if (reply.code === 334 && step === "AUTH user name") {
+      this.#send("AUTH password", base64(credentials.password), now, "(hidden)");
+    } else this.#refuseSetup("AUTH", reply);
+  }
+
+  #startHandshake(): void {
+    this.#phase = "handshake";
+    const { tls } = this.#settings;
+    this.#actions.push({ type: "secure", verify: tls === "verify" || tls === "implicit" });
+  }
+
+  #handshakeDone(now: number): void {
+    assert(this.#phase === "handshake", "a handshake was under way");
+    this.#phase = "setup";
+    this.#secured = true;
+    this.#since = now;
+    if (this.#settings.tls === "implicit") this.#awaited.push("greeting");
+    else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
+  }
+
+  #ready(): void {
+    this.#phase = "open";
+    this.#report({ type: "ready", offer: this.#offer });
+  }
+
+  #refuseSetup(step: SetupStep, reply: Reply): void {
+    this.#quit({ kind: "refused-setup", step, reply });
+  }
+
+  // --- Sending and ending ------------------------------------------------------------------------------------
+
+  #send(step: Step, line: string, now: number, shown = line): void {
+    this.#waiting.push({ step, line, shown });
+    this.#sendWaiting(now);
+  }
+
+  #sendWaiting(now: number): void {
+    while (this.#waiting.length > 0 && (this.#awaited.length === 0 || this.#offer.pipelining)) {
+      if (this.#isOver()) return;
+      const next = this.#waiting.shift();
+      assert(next !== undefined, "a command was waiting");
+      this.#say(">", next.shown);
+      this.#await(next.step, now);
+      this.#actions.push({ type: "write", octets: Buffer.from(`${next.line}\r\n`, "latin1") });
+    }
+  }
+
+  #await(step: Step, now: number): void {
+    if (this.#awaited.length === 0) this.#since = now;
+    this.#awaited.push(step);
+  }
+
+  #quit(failure: Failure): void {
+    this.#say(">", "QUIT");
+    this.#actions.push({ type: "write", octets: Buffer.from("QUIT\r\n") });
+    this.#lose(failure, "close");
+  }
+
+  #lose(failure: Failure, end: "close" | "terminate"): void {
+    this.#phase = "over";
+    this.#actions.push({ type: end });
+    this.#report({ type: "lost", failure });
+  }
+
+  /** A method, for the compiler does not see that a call in between may have ended the session. */
+  #isOver(): boolean {
+    return this.#phase === "over";
+  }
+
+  #report(report: RelayReport): void {
+    this.#actions.push({ type: "report", report });
+  }
+
+  #say(direction: "<" | ">", text: string): void {
+    this.#actions.push({ type: "dialogue", direction, text });
+  }
+}
+
+function base64(text: string): string {
+  return Buffer.from(text, "utf8").toString("base64");
+}

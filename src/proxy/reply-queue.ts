@@ -1,0 +1,52 @@
+/**
+ * Replies to the client, in the order of its commands, however late some of them become known.
+ *
+ * A command that is carried out opens a slot; its reply fills it; what stands filled at the head goes out. So RCPT
+ * commands can be with the relay while later ones are read, and no command is ever answered twice or not at all.
+ * Bounded by `slotsMax`: the session reads no further command while `full`.
+ * RFC 2920 §3.1 (a server answers in order).
+ */
+import { assert } from "../ops/assert.ts";
+import { formatReply, type Reply } from "../smtp/replies.ts";
+
+/** The place of one reply. */
+export interface Slot {
+  reply: Reply | undefined;
+}
+
+export const slotsMax = 256;
+
+export class ReplyQueue {
+  readonly #slots: Slot[] = [];
+
+  /** Commands that were read and not answered. */
+  get pending(): number {
+    return this.#slots.length;
+  }
+
+  get full(): boolean {
+    return this.#slots.length >= slotsMax;
+  }
+
+  open(): Slot {
+    assert(!this.full, "a full reply queue takes no command");
+    const slot: Slot = { reply: undefined };
+    this.#slots.push(slot);
+    return slot;
+  }
+
+  fill(slot: Slot, reply: Reply): void {
+    assert(slot.reply === undefined, "a command is answered once");
+    slot.reply = reply;
+  }
+
+  /** Takes what may go out now, as octets in order. */
+  take(): Buffer | undefined {
+    const filled: Buffer[] = [];
+    for (let head = this.#slots[0]; head?.reply !== undefined; head = this.#slots[0]) {
+      filled.push(formatReply(head.reply));
+      this.#slots.shift();
+    }
+    return filled.length > 1 ? Buffer.concat(filled) : filled[0];
+  }
+}

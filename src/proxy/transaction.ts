@@ -1,0 +1,447 @@
+/**
+ * One mail transaction: joins the client session and the relay session from MAIL to the relay's answer to the dot.
+ *
+ * Contract: the client session calls `rcpt`, `data`, `octets` and `abandon` as commands and octets come, and
+ * `relay`, `attached`, `unavailable` as the relay speaks. Each command's reply goes into its slot, exactly once.
+ * The dot goes to the relay only when every witness agrees (witnesses.ts), and the client hears 2yz only if the relay
+ * said 2yz to it. One `transaction` event is logged, when the transaction is over.
+ *
+ * A reused relay connection that is lost before anything was answered is replaced by a fresh one, once and silently:
+ * nothing was told to the client yet, and the relay took nothing.
+ *
+ * Not here: reading commands (client-session.ts); recipients and their answers (envelope.ts); SMTP to the relay
+ * (relay-session.ts).
+ * Rejected: to hold the body until the relay is known to be alive. It would be a spool.
+ * RFC 5321 §3.3, §4.1.1, §6.1; RFC 1047.
+ */
+import { assert, unreachable } from "../ops/assert.ts";
+import type { LogEvent, Outcome } from "../ops/events.ts";
+import { noValidRecipients, rcptFirst } from "../smtp/catalogue.ts";
+import { MailDataScanner } from "../smtp/mail-data.ts";
+import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
+import { formatPath, type Mailbox, type ReversePath } from "../smtp/paths.ts";
+import { describeReply, type Reply } from "../smtp/replies.ts";
+import { protocolKeyword, receivedLine } from "../smtp/trace.ts";
+import type { RelayFacts, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
+import { Envelope, type EnvelopeHost, type Recipient } from "./envelope.ts";
+import { describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
+import type { RelayOrder, RelayReport } from "./relay-messages.ts";
+import type { Slot } from "./reply-queue.ts";
+import { callWitnesses, type Witness } from "./witnesses.ts";
+
+/** How long a client is kept waiting at RCPT for a relay connection: under the 5 minutes that it must grant. */
+export const acquireMsMax = 240_000;
+
+/** What the client session does for its transaction. */
+export interface TransactionHost extends EnvelopeHost {
+  /** A slot for the reply to the end of mail data. */
+  openSlot(): Slot;
+  /** The transaction is over. `relayed`: the message is with the relay. */
+  over(relayed: boolean): void;
+}
+
+/**
+ * "envelope": collecting recipients. "data": DATA is with the relay. "streaming": mail data goes to the relay.
+ * "discarding": an objection or failure is certain, the client is read to its own dot. "answer": the dot is sent.
+ */
+type Phase = "envelope" | "data" | "streaming" | "discarding" | "answer" | "over";
+
+export class Transaction {
+  readonly #host: TransactionHost;
+  readonly #policy: SessionPolicy;
+  readonly #origin: TransactionOrigin;
+  readonly #envelope: Envelope;
+  readonly #traceLine: Buffer;
+  readonly #startedAt: number;
+  readonly #scanner: MailDataScanner;
+
+  #phase: Phase = "envelope";
+  #tie: "none" | "acquiring" | "attached" = "none";
+  #relay: RelayFacts | undefined;
+  /** The relay answered something: from here on a loss shows. */
+  #answered = false;
+  /** Set once the transaction cannot succeed any more: the reply to all that follows, and why. */
+  #verdict: { readonly reply: Reply; readonly reason: string | undefined } | undefined;
+  #dataSlot: Slot | undefined;
+  #witnesses: readonly Witness[] = [];
+  #messageOctetsMax: number;
+  #rawOctets = 0;
+  #clientGone = false;
+
+  #acquiringSince: number | undefined;
+  #connectMs: number | undefined;
+  #dataAt: number | undefined;
+  #dotAt: number | undefined;
+
+  constructor(
+    host: TransactionHost,
+    policy: SessionPolicy,
+    origin: TransactionOrigin,
+    mail: { readonly path: ReversePath; readonly parameters: MailParameters },
+    now: number,
+  ) {
+    this.#host = host;
+    this.#policy = policy;
+    this.#origin = origin;
+    this.#envelope = new Envelope(host, policy, origin, mail);
+    this.#startedAt = now;
+    this.#messageOctetsMax = policy.maxMessageOctets;
+    this.#scanner = new MailDataScanner(policy.bareNewline);
+    this.#traceLine = receivedLine({
+      heloName: origin.heloName,
+      clientAddress: origin.address,
+      serverName: policy.serverName,
+      extended: origin.extended,
+      utf8: mail.parameters.smtputf8,
+      ...(origin.tls === undefined ? {} : { tls: origin.tls }),
+      id: origin.id,
+      dateMs: origin.unixEpochMs + now,
+    });
+  }
+
+  /** RCPT may follow. */
+  get takesRecipients(): boolean {
+    return this.#phase === "envelope";
+  }
+
+  /** Mail data is expected from the client. */
+  get takesMailData(): boolean {
+    return this.#phase === "streaming" || this.#phase === "discarding";
+  }
+
+  /** What a client that stays silent within mail data is told, if something is known to be wrong with its mail. */
+  get objection(): Reply | undefined {
+    return this.#verdict?.reply;
+  }
+
+  /** When to send a `time` event at the latest. The relay session keeps its own deadlines. */
+  deadline(): number {
+    return this.#acquiringSince === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#acquiringSince + acquireMsMax;
+  }
+
+  time(now: number): void {
+    if (now < this.deadline()) return;
+    this.#order({ order: "release" });
+    this.unavailable({ kind: "timeout", awaited: "a relay connection" });
+  }
+
+  // --- What the client asks ----------------------------------------------------------------------------------
+
+  rcpt(path: Mailbox, parameters: RcptParameters, slot: Slot, now: number): void {
+    assert(this.#phase === "envelope", "RCPT belongs to the envelope");
+    const recipient = this.#envelope.rcpt(path, parameters, slot, this.#verdict?.reply);
+    if (recipient === undefined) return;
+    if (this.#tie === "attached") this.#orderRcpt(recipient);
+    else if (this.#tie === "none") this.#acquire(false, now);
+  }
+
+  data(slot: Slot, now: number): void {
+    assert(this.#phase === "envelope", "DATA ends the envelope");
+    if (this.#verdict !== undefined) {
+      this.#host.fill(slot, this.#verdict.reply);
+    } else if (this.#envelope.accepted.length === 0) {
+      this.#host.fill(slot, this.#envelope.refused > 0 ? noValidRecipients : rcptFirst);
+    } else {
+      this.#phase = "data";
+      this.#dataSlot = slot;
+      this.#dataAt = now;
+      this.#order({ order: "data" });
+    }
+  }
+
+  /** Takes mail data. Returns what stands behind its end, once that was found. */
+  octets(octets: Buffer, now: number): Buffer | undefined {
+    assert(this.takesMailData, "mail data follows 354");
+    this.#rawOctets += octets.length;
+    const { octets: forward, rest } = this.#scanner.scan(octets);
+    if (this.#phase === "streaming") {
+      for (const witness of this.#witnesses) {
+        for (const slice of forward) witness.observe?.(slice);
+      }
+      const objection = this.#objection();
+      if (objection === undefined) {
+        for (const slice of forward) this.#order({ order: "octets", octets: slice });
+      } else {
+        this.#order({ order: "drop" });
+        this.#discard(objection, undefined);
+      }
+    }
+    if (rest !== undefined) this.#endOfData(now);
+    return rest;
+  }
+
+  /** A client that sends on and on behind an objection has been read far enough. */
+  get isBeyondPatience(): boolean {
+    return this.#phase === "discarding" && this.#rawOctets > 2 * this.#policy.maxMessageOctets;
+  }
+
+  #objection(): Reply | undefined {
+    for (const witness of this.#witnesses) {
+      const objection = witness.objection();
+      if (objection !== undefined) return objection;
+    }
+    return undefined;
+  }
+
+  #endOfData(now: number): void {
+    const slot = this.#host.openSlot();
+    this.#dotAt = now;
+    if (this.#verdict !== undefined) {
+      this.#host.fill(slot, this.#verdict.reply);
+      this.#finish(outcomeOf(this.#verdict.reply), this.#verdict.reply, this.#verdict.reason, now);
+    } else {
+      this.#dataSlot = slot;
+      this.#phase = "answer";
+      this.#order({ order: "end-of-data" });
+    }
+  }
+
+  /**
+   * The client began anew, quit, left, or is sent away. Nothing that is on its way to the relay is committed by it.
+   * After the dot only the relay can say what became of the mail: the transaction lives on until it did.
+   */
+  abandon(reason: string, now: number): void {
+    switch (this.#phase) {
+      case "envelope":
+        this.#untie("release");
+        break;
+      case "data":
+      case "streaming":
+        this.#untie("drop");
+        break;
+      case "discarding":
+        break;
+      case "answer":
+        this.#clientGone = true;
+        return;
+      case "over":
+        return;
+      default:
+        unreachable(this.#phase);
+    }
+    const said =
+      this.#verdict?.reply ?? (this.#envelope.accepted.length === 0 ? this.#envelope.lastRefusal : undefined);
+    const outcome = said === undefined ? "abandoned" : outcomeOf(said);
+    this.#finish(outcome, said, this.#verdict?.reason ?? reason, now);
+  }
+
+  /** Ends at once, whatever the phase: the grace of a shutdown is over, or an assertion of ours failed. */
+  cut(reason: string, now: number): void {
+    if (this.#phase === "answer") {
+      this.#untie("drop");
+      this.#finish("unknown", undefined, reason, now);
+    } else {
+      this.abandon(reason, now);
+    }
+  }
+
+  // --- What the relay says -----------------------------------------------------------------------------------
+
+  attached(relay: RelayFacts, now: number): void {
+    assert(this.#tie === "acquiring", "a relay connection was asked for");
+    this.#tie = "attached";
+    this.#relay = relay;
+    this.#connectMs = now - (this.#acquiringSince ?? now);
+    this.#acquiringSince = undefined;
+    if (this.#envelope.parameters.smtputf8 && !relay.offer.smtputf8) {
+      this.#order({ order: "release" });
+      this.unavailable({ kind: "extension-not-offered", keyword: "SMTPUTF8" });
+      return;
+    }
+    if (relay.offer.sizeOctetsMax !== undefined && relay.offer.sizeOctetsMax > 0) {
+      this.#messageOctetsMax = Math.min(this.#policy.maxMessageOctets, relay.offer.sizeOctetsMax);
+    }
+    const { length } = this.#traceLine;
+    this.#order({
+      order: "mail",
+      path: this.#envelope.path,
+      parameters: this.#envelope.parameters,
+      traceOctets: length,
+    });
+    for (const recipient of this.#envelope.recipients) this.#orderRcpt(recipient);
+  }
+
+  unavailable(failure: Failure): void {
+    this.#tie = "none";
+    this.#acquiringSince = undefined;
+    this.#fail(failure, false);
+  }
+
+  report(report: RelayReport, now: number): void {
+    switch (report.type) {
+      case "reply":
+        this.#replied(report.to, report.reply, now);
+        break;
+      case "lost":
+        this.#lost(report.failure, now);
+        break;
+      case "ready":
+      case "idle":
+      case "congested":
+      case "drained":
+        break;
+      default:
+        unreachable(report);
+    }
+  }
+
+  #replied(to: "MAIL" | "RCPT" | "DATA" | "end of mail data", original: Reply, now: number): void {
+    this.#answered = true;
+    const reply = relayReply(original);
+    const accepted = reply.code < 400;
+    switch (to) {
+      case "MAIL":
+        if (!accepted) {
+          this.#order({ order: "release" });
+          this.#refuseEnvelope(reply, "relay refused MAIL");
+        }
+        break;
+      case "RCPT":
+        this.#envelope.answered(reply);
+        break;
+      case "DATA":
+        this.#dataAnswered(reply, accepted, now);
+        break;
+      case "end of mail data": {
+        assert(this.#phase === "answer", "the dot was sent");
+        this.#order({ order: "release" });
+        this.#fillDataSlot(reply);
+        this.#finish(accepted ? "relayed" : outcomeOf(reply), reply, undefined, now);
+        break;
+      }
+      default:
+        unreachable(to);
+    }
+  }
+
+  #dataAnswered(reply: Reply, accepted: boolean, now: number): void {
+    assert(this.#phase === "data", "DATA was with the relay");
+    this.#fillDataSlot(reply);
+    if (accepted) {
+      this.#phase = "streaming";
+      this.#witnesses = callWitnesses(this.#scanner, {
+        messageOctetsMax: this.#messageOctetsMax,
+        maxHops: this.#policy.maxHops,
+      });
+      this.#order({ order: "octets", octets: this.#traceLine });
+    } else {
+      this.#order({ order: "release" });
+      this.#finish(outcomeOf(reply), reply, undefined, now);
+    }
+  }
+
+  #lost(failure: Failure, now: number): void {
+    this.#tie = "none";
+    if (this.#phase === "envelope" && this.#relay?.reused === true && !this.#answered) {
+      this.#acquire(true, now);
+    } else if (this.#phase === "answer") {
+      const reply = replyToFailure(failure, true);
+      this.#fillDataSlot(reply);
+      const outcome = failure.kind === "refused-early" ? outcomeOf(reply) : "unknown";
+      this.#finish(outcome, reply, describeFailure(failure), now);
+    } else if (this.#phase === "data") {
+      const reply = replyToFailure(failure, false);
+      this.#fillDataSlot(reply);
+      this.#finish(outcomeOf(reply), reply, describeFailure(failure), now);
+    } else {
+      this.#fail(failure, this.#phase === "streaming");
+    }
+  }
+
+  /** The relay is of no use to this transaction any more. What waits is answered; what follows hears the same. */
+  #fail(failure: Failure, withinMailData: boolean): void {
+    const reply = replyToFailure(failure, false);
+    const reason = describeFailure(failure);
+    if (withinMailData) this.#discard(reply, reason);
+    else this.#refuseEnvelope(reply, reason);
+  }
+
+  #refuseEnvelope(reply: Reply, reason: string): void {
+    this.#verdict = { reply, reason };
+    this.#envelope.refuseWaiting(reply);
+  }
+
+  #discard(reply: Reply, reason: string | undefined): void {
+    this.#verdict = { reply, reason };
+    this.#phase = "discarding";
+  }
+
+  // --- The tie to the relay ----------------------------------------------------------------------------------
+
+  #acquire(fresh: boolean, now: number): void {
+    this.#tie = "acquiring";
+    this.#acquiringSince = now;
+    this.#host.emit({ type: "acquire", fresh });
+  }
+
+  #orderRcpt({ relayAddress, parameters }: Recipient): void {
+    this.#order({ order: "rcpt", address: relayAddress, parameters });
+  }
+
+  #untie(order: "release" | "drop"): void {
+    if (this.#tie !== "none") this.#order({ order });
+  }
+
+  #order(order: RelayOrder): void {
+    if (order.order === "release" || order.order === "drop") this.#tie = "none";
+    this.#host.emit({ type: "relay", order });
+  }
+
+  #fillDataSlot(reply: Reply): void {
+    assert(this.#dataSlot !== undefined, "DATA or the dot waits for its reply");
+    this.#host.fill(this.#dataSlot, reply);
+    this.#dataSlot = undefined;
+  }
+
+  // --- The end -----------------------------------------------------------------------------------------------
+
+  #finish(outcome: Outcome, reply: Reply | undefined, reason: string | undefined, now: number): void {
+    assert(this.#phase !== "over", "a transaction has one outcome");
+    this.#phase = "over";
+    this.#acquiringSince = undefined;
+    const { session, id, address, heloName, extended, tls } = this.#origin;
+    const relayTls = this.#relay?.tls;
+    this.#log({
+      event: "transaction",
+      session,
+      transaction: id,
+      outcome,
+      client: address,
+      helo: heloName,
+      protocol: protocolKeyword(extended, tls !== undefined, this.#envelope.parameters.smtputf8),
+      from: formatPath(this.#envelope.path),
+      to: this.#envelope.accepted.join(","),
+      recipients: this.#envelope.accepted.length,
+      refusedRecipients: this.#envelope.refused,
+      octets: this.#scanner.messageOctets,
+      relay: this.#relay?.name,
+      relayTls: relayTls === undefined ? undefined : `${relayTls.version} ${relayTls.cipher}`,
+      reply: reply === undefined ? "" : describeReply(reply),
+      reason,
+      unheard: this.#clientGone,
+      connectMs: rounded(this.#connectMs),
+      dataMs: rounded(since(this.#dataAt, this.#dotAt ?? now)),
+      answerMs: rounded(since(this.#dotAt, now)),
+      totalMs: Math.round(now - this.#startedAt),
+    });
+    this.#host.over(outcome === "relayed");
+  }
+
+  #log(event: LogEvent): void {
+    this.#host.emit({ type: "log", event });
+  }
+}
+
+function outcomeOf(reply: Reply): Outcome {
+  return reply.code >= 500 ? "refused" : "deferred";
+}
+
+function since(start: number | undefined, end: number): number | undefined {
+  return start === undefined ? undefined : end - start;
+}
+
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms);
+}

@@ -1,0 +1,311 @@
+/** Log lines: that any value gives exactly one clean line which can be read back; and buffering, dropping, sinks. */
+import { describe, expect, test } from "bun:test";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { descriptorSink, formatLine, LOG_LEVELS, Log, type LogLine, type Sink } from "../../src/ops/log.ts";
+
+const DATE = Date.UTC(2026, 10, 23, 12, 54, 23, 123);
+
+function line(...fields: LogLine["fields"][number][]): LogLine {
+  return { level: "info", event: "test", fields };
+}
+
+function wire(text: string): string {
+  return Buffer.from(text).toString("latin1");
+}
+
+/** The value as text shows it. */
+function shown(value: string): string {
+  return formatLine("text", line(["v", value]), DATE)
+    .replace(/^.* v="/, "")
+    .slice(0, -1);
+}
+
+/** The octets that a shown value stands for, as a wire string. */
+function octetsOf(text: string): string {
+  return text
+    .split(/(\\x[0-9a-f]{2}|\\.)/)
+    .map((part) => {
+      if (/^\\x[0-9a-f]{2}$/.test(part)) return String.fromCharCode(Number.parseInt(part.slice(2), 16));
+      return part.startsWith("\\") ? part.slice(1) : wire(part);
+    })
+    .join("");
+}
+
+/** A reader for our text lines, stricter than any in the field. */
+function readText(text: string): [string, string][] {
+  const fields: [string, string][] = [];
+  const field = /([a-zA-Z_]+)="((?:[^"\\]|\\["\\]|\\x[0-9a-f]{2})*)"(?: |$)/y;
+  while (field.lastIndex < text.length) {
+    const at = field.lastIndex;
+    const match = field.exec(text);
+    if (match === null) throw new Error(`cannot read at ${at}: ${text}`);
+    fields.push([match[1] ?? "", match[2] ?? ""]);
+  }
+  return fields;
+}
+
+const wires = fc.oneof(
+  fc.uint8Array({ maxLength: 700 }).map((octets) => Buffer.from(octets).toString("latin1")),
+  fc.string({ unit: "binary", maxLength: 700 }).map(wire),
+  fc.string({
+    unit: fc.constantFrom("\\", '"', "x", "0a", "\n", "\r", "\0", "\u0085", "\xe2\x80\xa8", wire("…"), "é"),
+  }),
+);
+
+describe("text", () => {
+  test("a line", () => {
+    const transaction: LogLine = {
+      level: "warn",
+      event: "transaction",
+      fields: [
+        ["session", "a1"],
+        ["relay", undefined],
+        ["octets", 1234],
+        ["tls", true],
+        ["from", "<>"],
+        ["reply", '550 5.7.1 "no" \\ here'],
+      ],
+    };
+    expect(formatLine("text", transaction, DATE)).toBe(
+      'time="2026-11-23T12:54:23.123Z" level="warn" event="transaction" session="a1" octets="1234" tls="true" ' +
+        'from="<>" reply="550 5.7.1 \\"no\\" \\\\ here"',
+    );
+    expect(formatLine("json", transaction, DATE)).toBe(
+      '{"time":"2026-11-23T12:54:23.123Z","level":"warn","event":"transaction","session":"a1","octets":1234,' +
+        '"tls":true,"from":"<>","reply":"550 5.7.1 \\"no\\" \\\\\\\\ here"}',
+    );
+  });
+
+  test.each([
+    ["a\r\nb", "a\\x0d\\x0ab"],
+    ["\0\t\x7f\x1b[31m", "\\x00\\x09\\x7f\\x1b[31m"],
+    [wire("jörg 日本 😀"), "jörg 日本 😀"],
+    ["j\xf6rg", "j\\xf6rg"],
+    ["\xc3", "\\xc3"],
+    ["\xc3(", "\\xc3("],
+    ["\xf0\x9f\x98", "\\xf0\\x9f\\x98"],
+    ["\xc0\xaf overlong", "\\xc0\\xaf overlong"],
+    ["\xed\xa0\x80 surrogate", "\\xed\\xa0\\x80 surrogate"],
+    ["\xf4\x90\x80\x80 beyond", "\\xf4\\x90\\x80\\x80 beyond"],
+    [wire("\u0085 C1"), "\\xc2\\x85 C1"],
+    [wire("a\u2028b\u2029c"), "a\\xe2\\x80\\xa8b\\xe2\\x80\\xa9c"],
+    [wire("\u202ebidi\u2066"), "\\xe2\\x80\\xaebidi\\xe2\\x81\\xa6"],
+    [wire("\ufeff"), "\\xef\\xbb\\xbf"],
+    ["our own “text” — 日", "our own “text” — 日"],
+    ["our own \u202e", "our own \\xe2\\x80\\xae"],
+    ["lone \ud800", "lone \\xef\\xbf\\xbd"],
+  ])("%j", (value, text) => expect(shown(value)).toBe(text));
+
+  test("a value is cut at 512 characters", () => {
+    expect(shown("a".repeat(512))).toBe("a".repeat(512));
+    expect(shown("a".repeat(513))).toBe(`${"a".repeat(512)}…(+1)`);
+    expect(shown(wire("é".repeat(513)))).toBe(`${"é".repeat(512)}…(+2)`);
+    expect(shown("\n".repeat(1_000_000))).toBe(`${"\\x0a".repeat(512)}…(+999488)`);
+  });
+});
+
+describe("properties", () => {
+  const formats = fc.constantFrom("text", "json");
+
+  test("any values give one line without anything a terminal obeys", () => {
+    const value = fc.oneof(
+      wires,
+      fc.string({ unit: "binary" }),
+      fc.double(),
+      fc.boolean(),
+      fc.constant(undefined),
+    );
+    fc.assert(
+      fc.property(formats, fc.array(value), wires, (format, values, event) => {
+        const fields = values.map((item): LogLine["fields"][number] => ["key", item]);
+        const text = formatLine(format === "text" ? "text" : "json", { level: "error", event, fields }, DATE);
+        expect(text).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("text can be read back, octet for octet", () => {
+    fc.assert(
+      fc.property(fc.array(wires), (values) => {
+        const short = values.map((value) => value.slice(0, 512));
+        const fields = short.map((value): LogLine["fields"][number] => ["v", value]);
+        const read = readText(formatLine("text", line(...fields), DATE)).slice(3);
+        expect(read.map(([, value]) => octetsOf(value))).toEqual(short);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("so can JSON, with the same keys", () => {
+    fc.assert(
+      fc.property(wires, fc.integer(), (value, number) => {
+        const short = value.slice(0, 512);
+        const read: unknown = JSON.parse(
+          formatLine("json", line(["v", short], ["n", number], ["u", undefined]), DATE),
+        );
+        expect(read).toMatchObject({
+          time: "2026-11-23T12:54:23.123Z",
+          level: "info",
+          event: "test",
+          n: number,
+        });
+        expect(Object.keys(Object(read))).toEqual(["time", "level", "event", "v", "n"]);
+        expect(octetsOf(String(Object(read).v))).toBe(short);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+/** A sink that takes `room` octets, and then nothing until it is given more. */
+class Bucket implements Sink {
+  readonly writes: string[] = [];
+  room: number;
+
+  constructor(room = Number.POSITIVE_INFINITY) {
+    this.room = room;
+  }
+
+  write(octets: Uint8Array): number {
+    const taken = Math.min(this.room, octets.length);
+    this.room -= taken;
+    if (taken > 0) this.writes.push(Buffer.from(octets.subarray(0, taken)).toString());
+    return taken;
+  }
+
+  get lines(): string[] {
+    return this.writes.join("").split("\n").slice(0, -1);
+  }
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+describe("Log", () => {
+  test("one write a turn", async () => {
+    const sink = new Bucket();
+    const log = new Log("text", "info", sink);
+    for (let n = 0; n < 3; n++) log.write(line(["n", n]), DATE);
+    expect(sink.writes).toEqual([]);
+    await turn();
+    expect(sink.writes).toHaveLength(1);
+    expect(sink.lines).toEqual([0, 1, 2].map((n) => formatLine("text", line(["n", n]), DATE)));
+    log.write(line(["n", 3]), DATE);
+    await turn();
+    expect(sink.writes).toHaveLength(2);
+  });
+
+  test("flush writes at once, and leaves nothing for the turn", async () => {
+    const sink = new Bucket();
+    const log = new Log("json", "info", sink);
+    log.write(line(["é", "é"]), DATE);
+    log.flush();
+    expect(sink.lines).toHaveLength(1);
+    await turn();
+    expect(sink.writes).toHaveLength(1);
+    log.flush();
+    expect(sink.writes).toHaveLength(1);
+  });
+
+  test("levels", () => {
+    for (const [rank, level] of LOG_LEVELS.entries()) {
+      const sink = new Bucket();
+      const log = new Log("text", level, sink);
+      expect(LOG_LEVELS.filter((other) => log.enabled(other))).toEqual(LOG_LEVELS.slice(0, rank + 1));
+      for (const other of LOG_LEVELS) log.write({ level: other, event: "x", fields: [] }, DATE);
+      log.flush();
+      expect(sink.lines).toHaveLength(rank + 1);
+    }
+  });
+
+  test("what a full sink does not take comes later, whole and in order, though cut within a character", async () => {
+    const sink = new Bucket(70);
+    const log = new Log("text", "info", sink);
+    const text = wire("日本語".repeat(20));
+    for (let n = 0; n < 3; n++) log.write(line(["v", text], ["n", n]), DATE);
+    await turn();
+    sink.room = 1;
+    await until(() => sink.room === 0);
+    log.write(line(["n", 3]), DATE);
+    sink.room = Number.POSITIVE_INFINITY;
+    await until(() => sink.lines.length === 4);
+    expect(sink.lines.map((text) => text.slice(-5))).toEqual(['n="0"', 'n="1"', 'n="2"', 'n="3"']);
+  });
+
+  test("flush gives up on a sink that never takes anything", () => {
+    const log = new Log("text", "info", new Bucket(0));
+    log.write(line(), DATE);
+    const started = performance.now();
+    log.flush();
+    expect(performance.now() - started).toBeLessThan(3000);
+  });
+
+  test("beyond 1 MiB lines are dropped, counted, and told once there is room again", async () => {
+    const sink = new Bucket(0);
+    const log = new Log("text", "info", sink);
+    const text = "x".repeat(500);
+    const octets = formatLine("text", line(["v", text], ["n", 1000]), DATE).length + 1;
+    const fit = Math.floor(1024 ** 2 / octets);
+    for (let n = 0; n < fit + 7; n++) log.write(line(["v", text], ["n", 1000 + n]), DATE);
+    await turn();
+    log.write(line(["v", text]), DATE);
+    sink.room = Number.POSITIVE_INFINITY;
+    log.flush();
+    expect(sink.lines).toHaveLength(fit + 1);
+    expect(sink.lines.at(-1)).toBe(
+      'time="2026-11-23T12:54:23.123Z" level="warn" event="log lines dropped" lines="8"',
+    );
+    log.write(line(), DATE);
+    log.flush();
+    expect(sink.lines).toHaveLength(fit + 2);
+  });
+
+  test("a descriptor as a sink", () => {
+    const folder = mkdtempSync(join(tmpdir(), "smtpproxy-"));
+    const path = join(folder, "log");
+    const descriptor = openSync(path, "w");
+    const log = new Log("text", "info", descriptorSink(descriptor));
+    log.write(line(["v", wire("é")]), DATE);
+    log.flush();
+    closeSync(descriptor);
+    const content = readFileSync(path, "utf8");
+    rmSync(folder, { recursive: true });
+    expect(content).toBe(`${formatLine("text", line(["v", wire("é")]), DATE)}\n`);
+    log.write(line(), DATE);
+    log.flush();
+  });
+
+  const pressed = `
+    const { Log, descriptorSink } = await import(${JSON.stringify(new URL("../../src/ops/log.ts", import.meta.url).href)});
+    const log = new Log("text", "info", descriptorSink(2));
+    for (let n = 0; n < 1000; n++) log.write({ level: "info", event: "x".repeat(200), fields: [["n", n]] }, 0);
+    log.flush();
+    console.log("alive");`;
+
+  test("a reader that is gone does not kill the process", async () => {
+    const command = ["sh", "-c", '{ "$0" -e "$1" 2>&1 >&3 | true; } 3>&1', process.execPath, pressed];
+    const child = Bun.spawn(command, { stdout: "pipe", stderr: "ignore" });
+    expect(await new Response(child.stdout).text()).toBe("alive\n");
+  });
+
+  test("a slow reader gets every line before the exit", async () => {
+    const command = [
+      "sh",
+      "-c",
+      '"$0" -e "$1" 2>&1 >/dev/null | { sleep 0.1; cat; }',
+      process.execPath,
+      pressed,
+    ];
+    const child = Bun.spawn(command, { stdout: "pipe", stderr: "ignore" });
+    const lines = (await new Response(child.stdout).text()).trimEnd().split("\n");
+    expect(lines).toHaveLength(1000);
+    expect(lines.at(-1)).toEndWith('n="999"');
+  });
+});
