@@ -4,6 +4,7 @@
  *
  * Order of events for one socket: `octets`*, then at most one `ended` (the peer's FIN; writing still works), and
  * exactly one `closed`, after which nothing follows. `secured` or `handshakeFailed` follows `secure()` once.
+ * No event is called from within a method of the socket: `closed` comes after `terminate()` has returned.
  * A handler may be called back with one more `octets` after `pause()` (Bun delivers what it had read).
  */
 
@@ -52,7 +53,7 @@ export interface SocketHandler {
   secured(facts: TlsFacts): void;
   /** The socket is of no use any more; `closed` follows. `reason` is one line for the log. */
   handshakeFailed(reason: string): void;
-  /** Last event. "closed" after an orderly end, else the error's code, such as "ECONNRESET". */
+  /** Last event. "closed" after an orderly end, "terminated" by us, else the error's code: "ECONNRESET". */
   closed(reason: string): void;
 }
 

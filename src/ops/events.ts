@@ -62,7 +62,7 @@ export type LogEvent =
   | {
       readonly event: "connection-refused";
       readonly client: string;
-      readonly reason: string;
+      readonly reply: string;
       readonly connections: number;
     }
   | {
@@ -99,7 +99,6 @@ export type LogEvent =
       readonly session: string | undefined;
       readonly relay: string;
       readonly reason: string;
-      readonly next: string;
     }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
   | {
@@ -148,7 +147,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     reload: { level: "info", keys: ["outcome", "reason"] },
     shutdown: { level: "info", keys: ["signal", "sessions"] },
     stopped: { level: "info", keys: ["cut"] },
-    "connection-refused": { level: "warn", keys: ["client", "reason", "connections"] },
+    "connection-refused": { level: "warn", keys: ["client", "reply", "connections"] },
     session: {
       level: "info",
       keys: ["session", "client", "helo", "tls", "transactions", "commands", "errors", "end", "totalMs"],
@@ -158,7 +157,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
       keys: ["session", "transaction", "client", "helo", "from", "to", "reply"],
     },
     "command-refused": { level: "info", keys: ["session", "client", "command", "reply"] },
-    "relay-failed": { level: "warn", keys: ["session", "relay", "reason", "next"] },
+    "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
     fault: { level: "error", keys: ["session", "stack"] },
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
   };

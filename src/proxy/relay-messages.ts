@@ -61,6 +61,8 @@ export type RelayEvent =
   | { readonly type: "congested" }
   | { readonly type: "drained" }
   | { readonly type: "time" }
+  /** The idle connection is not wanted any more. */
+  | { readonly type: "dismissed" }
   | { readonly type: "order"; readonly order: RelayOrder };
 
 export type RelayAction =

@@ -97,6 +97,10 @@ export class RelaySession {
       case "time":
         if (now >= this.deadline()) this.#expire();
         break;
+      case "dismissed":
+        assert(this.#idleSince !== undefined, "only an idle connection is dismissed");
+        this.#quit({ kind: "lost", detail: "dismissed" });
+        break;
       case "order":
         this.#obey(event.order, now);
         break;

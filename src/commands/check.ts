@@ -1,0 +1,4 @@
+/** `smtpproxy check`. */
+export async function check(_args: readonly string[]): Promise<number> {
+  return 1;
+}

@@ -1,0 +1,4 @@
+/** `smtpproxy demo`. */
+export async function demo(_args: readonly string[]): Promise<number> {
+  return 1;
+}

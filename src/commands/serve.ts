@@ -1,0 +1,128 @@
+/**
+ * `smtpproxy serve`: the proxy, until a signal ends it.
+ * SIGHUP reads certificate and key again; running sessions keep theirs. SIGTERM and SIGINT stop listening and let
+ * transactions in progress end within SHUTDOWN_GRACE; a second one does not wait.
+ * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
+ */
+import type { Config } from "../config/options.ts";
+import { BunNetwork } from "../net/bun-network.ts";
+import { Server } from "../net/server.ts";
+import { newSessionId } from "../net/session-id.ts";
+import { type Shell, stackOf } from "../net/shell.ts";
+import type { ListenTarget, ServerTls } from "../net/socket.ts";
+import { inheritedSockets } from "../net/systemd.ts";
+import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
+import { type LogEvent, logLine } from "../ops/events.ts";
+import { descriptorSink, Log } from "../ops/log.ts";
+import { commit, version } from "../version.ts";
+import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
+
+const stderr = 2;
+const dayMs = 86_400_000;
+/** A certificate with less than this left is worth a warning at the start. */
+const expiryWarningMs = 14 * dayMs;
+
+export async function serve(args: readonly string[]): Promise<number> {
+  const loaded = loadOrExplain(args);
+  if (loaded === undefined) return exitConfig;
+  const { config } = loaded;
+  const settings = serverSettings(config);
+  const certificate = readCertificate(config);
+  const inherited = inheritedSockets(process.env, process.pid);
+  const faults = [settings, certificate, inherited].flatMap((result) =>
+    result === undefined || result.ok ? [] : [result.fault],
+  );
+  if (!settings.ok || !inherited.ok || certificate?.ok === false) {
+    explain(faults);
+    return exitConfig;
+  }
+
+  const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
+  const shell = makeShell(log);
+  const relay = config.relayHosts.map(({ text }) => text).join(", ");
+  shell.log({ event: "start", version: `${version} (${commit})`, relay });
+  for (const warning of loaded.warnings) shell.log({ event: "configuration", warning });
+  if (certificate !== undefined) tellCertificate(shell, config, certificate);
+
+  const server = new Server(shell, settings.settings, certificate?.tls);
+  try {
+    const targets: readonly ListenTarget[] =
+      inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
+    for (const target of targets) server.listen(target);
+  } catch (error) {
+    log.flush();
+    explain([error instanceof Error ? error.message : String(error)]);
+    return 1;
+  }
+  await untilSignal(shell, config, server);
+  log.flush();
+  return 0;
+}
+
+function makeShell(log: Log): Shell {
+  const write = (event: LogEvent): void => log.write(logLine(event), Date.now());
+  const network = new BunNetwork((error) =>
+    write({ event: "fault", session: undefined, stack: stackOf(error) }),
+  );
+  return { network, log: write, newSessionId };
+}
+
+/** Resolves when the server has been shut down. */
+function untilSignal(shell: Shell, config: Config, server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    let stopping = false;
+    const stop = (signal: string): void => {
+      if (stopping) {
+        resolve();
+        return;
+      }
+      stopping = true;
+      shell.log({ event: "shutdown", signal, sessions: server.sessions });
+      void server.shutdown(config.shutdownGraceMs).then((cut) => {
+        shell.log({ event: "stopped", cut });
+        resolve();
+      });
+    };
+    process.on("SIGTERM", () => stop("SIGTERM"));
+    process.on("SIGINT", () => stop("SIGINT"));
+    process.on("SIGHUP", () => reload(shell, config, server));
+    process.on("uncaughtException", (error) => {
+      shell.log({ event: "fault", session: undefined, stack: stackOf(error) });
+    });
+  });
+}
+
+function reload(shell: Shell, config: Config, server: Server): void {
+  const certificate = readCertificate(config);
+  if (certificate?.ok === false) {
+    shell.log({ event: "reload", outcome: "failed", reason: certificate.fault });
+    return;
+  }
+  if (certificate !== undefined) {
+    server.replaceTls(certificate.tls);
+    tellCertificate(shell, config, certificate);
+  }
+  shell.log({ event: "reload", outcome: "done", reason: undefined });
+}
+
+/** undefined: none is configured. */
+function readCertificate({ serverCert, serverKey }: Config): LoadedServerTls | undefined {
+  if (serverCert === undefined || serverKey === undefined) return undefined;
+  return loadServerTls(serverCert, serverKey);
+}
+
+function tellCertificate(
+  shell: Shell,
+  { serverCert }: Config,
+  { certificate }: { readonly tls: ServerTls } & Extract<LoadedServerTls, { readonly ok: true }>,
+): void {
+  const expires = certificate.notAfter.toISOString();
+  shell.log({ event: "certificate", file: serverCert ?? "", names: certificate.names.join(", "), expires });
+  const leftMs = certificate.notAfter.getTime() - Date.now();
+  if (leftMs > expiryWarningMs) return;
+  const warning =
+    leftMs <= 0
+      ? "the certificate has expired"
+      : `the certificate expires in ${Math.floor(leftMs / dayMs)} days`;
+  shell.log({ event: "configuration", warning: `SERVER_CERT: ${warning}` });
+}

@@ -1,0 +1,102 @@
+/**
+ * From the configuration to what the parts of the program are given, and the way a command starts: load, tell every
+ * fault at once, or go on.
+ * Not here: the options themselves (config/options.ts).
+ */
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { describe } from "../config/findings.ts";
+import { load, type Sources } from "../config/load.ts";
+import type { Config } from "../config/options.ts";
+import type { PoolSettings } from "../net/relay-pool.ts";
+import type { ServerSettings } from "../net/server.ts";
+import { loadAuthorities } from "../net/tls.ts";
+import type { SessionPolicy } from "../proxy/client-messages.ts";
+import type { RelaySettings } from "../proxy/relay-messages.ts";
+
+/** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */
+export const exitConfig = 78;
+
+export interface Loaded {
+  readonly config: Config;
+  readonly sources: Sources;
+  readonly warnings: readonly string[];
+}
+
+/** The configuration, or undefined after every fault was written to stderr. */
+export function loadOrExplain(args: readonly string[]): Loaded | undefined {
+  const loaded = load({
+    args,
+    environment: process.env,
+    hostName: hostname(),
+    readFile: (path) => readFileSync(path, "utf8"),
+  });
+  const warnings = loaded.warnings.map(describe);
+  if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
+  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${warning}`)]);
+  return undefined;
+}
+
+/** Tells faults on stderr, one a line. */
+export function explain(faults: readonly string[]): void {
+  for (const fault of faults) process.stderr.write(`smtpproxy: ${fault}\n`);
+}
+
+export type LoadedSettings =
+  | { readonly ok: true; readonly settings: ServerSettings }
+  | { readonly ok: false; readonly fault: string };
+
+export function serverSettings(config: Config): LoadedSettings {
+  const authorities = relayAuthorities(config);
+  if (!authorities.ok) return authorities;
+  const pool: PoolSettings = {
+    ...relaySettings(config),
+    relays: config.relayHosts,
+    connectionsMax: config.relayMaxConnections,
+    authorities: authorities.authorities,
+  };
+  const { maxConnections } = config;
+  return { ok: true, settings: { policy: sessionPolicy(config), pool, maxConnections } };
+}
+
+export function relayAuthorities(
+  config: Config,
+):
+  | { readonly ok: true; readonly authorities: readonly string[] | undefined }
+  | { readonly ok: false; readonly fault: string } {
+  if (config.relayCa === undefined) return { ok: true, authorities: undefined };
+  const loaded = loadAuthorities(config.relayCa);
+  return loaded.ok ? loaded : { ok: false, fault: `RELAY_CA: ${loaded.fault}` };
+}
+
+export function relaySettings(config: Config): RelaySettings {
+  const { relayUsername: username, relayPassword: password } = config;
+  return {
+    heloName: config.serverName,
+    tls: config.relayTls,
+    credentials:
+      username === undefined || password === undefined
+        ? undefined
+        : { username, password: password.reveal() },
+    connectTimeoutMs: config.relayConnectTimeoutMs,
+    replyTimeoutMs: config.relayTimeoutMs,
+    idleTimeoutMs: config.relayIdleTimeoutMs,
+  };
+}
+
+function sessionPolicy(config: Config): SessionPolicy {
+  return {
+    serverName: config.serverName,
+    starttlsOffered: config.serverCert !== undefined,
+    bareNewline: config.bareNewline,
+    maxMessageOctets: config.maxMessageOctets,
+    maxRecipients: config.maxRecipients,
+    maxErrors: config.maxErrors,
+    maxHops: config.maxHops,
+    commandTimeoutMs: config.commandTimeoutMs,
+    dataTimeoutMs: config.dataTimeoutMs,
+    validRecipients: config.validRecipients,
+    overrideRecipient: config.overrideRecipient,
+    logDialogue: config.logLevel === "debug",
+  };
+}

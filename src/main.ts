@@ -1,0 +1,49 @@
+/**
+ * The command line: `smtpproxy [serve|check|demo]`. Dispatch only; each command reads its own arguments, since citty
+ * takes unknown flags and flags without a value in silence.
+ */
+import { defineCommand, runCommand } from "citty";
+import { check } from "./commands/check.ts";
+import { demo } from "./commands/demo.ts";
+import { serve } from "./commands/serve.ts";
+import { renderHelp } from "./config/render.ts";
+import { commit, version } from "./version.ts";
+
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  serve,
+  check,
+  demo,
+};
+
+let exitStatus = 0;
+
+const main = defineCommand({
+  meta: { name: "smtpproxy", version, description: "relays mail in the same SMTP session, without a spool" },
+  subCommands: Object.fromEntries(
+    Object.entries(commands).map(([name, run]) => [
+      name,
+      defineCommand({
+        meta: { name },
+        run: async ({ rawArgs }) => {
+          exitStatus = await run(rawArgs);
+        },
+      }),
+    ]),
+  ),
+});
+
+const args = process.argv.slice(2);
+if (args.includes("--help") || args.includes("-h")) {
+  process.stdout.write(renderHelp());
+} else if (args.includes("--version") || args.includes("-V")) {
+  process.stdout.write(`smtpproxy ${version} (${commit})\n`);
+} else {
+  const [first = "serve", ...rest] = args;
+  const named = first.startsWith("-") ? ["serve", ...args] : [first, ...rest];
+  if (commands[named[0] ?? ""] === undefined) {
+    process.stderr.write(`smtpproxy: there is no command “${first}”; see smtpproxy --help\n`);
+    process.exit(78);
+  }
+  await runCommand(main, { rawArgs: named });
+  process.exit(exitStatus);
+}

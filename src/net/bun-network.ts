@@ -1,0 +1,236 @@
+/**
+ * The `Network` of socket.ts over Bun.listen, Bun.connect, getaddrinfo and the system's clock.
+ *
+ * A listener that cannot be had throws an Error of one line that names the address, for the operator.
+ * Everything else never throws; what goes wrong on the way is told by `failed` or as a `failure`.
+ * The traps of Bun here, and what is done about them:
+ * - Bun.connect has no timeout and cannot be called off: a timer races it, and a late `open` is terminated. The
+ *   descriptor lives until the kernel gives up (about two minutes with Linux's defaults); `abandonedDials` counts.
+ * - Bun.connect says ECONNREFUSED for an unreachable host too. It is passed on; the errno is not to be had.
+ * - Bun.connect throws at once for an impossible port, and both rejects and calls `connectError` otherwise.
+ * - A socket whose peer reset it before it was accepted has no address: it is dropped and `accept` is not called.
+ * - `Bun.listen({ fd })` is not in bun-types, and its listener has no port.
+ * - `::` reports IPv4 peers as ::ffff:1.2.3.4: addresses are normalised.
+ * Not here: the listen backlog, which Bun fixes at 512.
+ * Rejected: node:dns resolve4/resolve6 for `resolve`, since /etc/hosts and nsswitch.conf are the operator's say.
+ */
+
+import { lookup } from "node:dns/promises";
+import { lstatSync, unlinkSync } from "node:fs";
+import { isIP, isIPv4 } from "node:net";
+import {
+  BunSocket,
+  codeOf,
+  type FaultHandler,
+  type NativeSocket,
+  oneLine,
+  plainHandlers,
+} from "./bun-socket.ts";
+import { isDeserted, isUnixSocket } from "./libc.ts";
+import {
+  closeMs,
+  type Dial,
+  type DialHandler,
+  type DialTarget,
+  type Endpoint,
+  type Listener,
+  type ListenTarget,
+  type Network,
+  type Socket,
+  type SocketHandler,
+} from "./socket.ts";
+
+type Native = BunSocket | undefined;
+
+/** What bun-types lacks of Bun.listen: inherited descriptors, and the port that only TCP listeners have. */
+type FdListen = (options: Bun.SocketOptions<Native> & { readonly fd: number }) => Bun.SocketListener<Native>;
+const listenFd = Bun.listen as unknown as FdListen;
+
+export class BunNetwork implements Network {
+  readonly #onFault: FaultHandler;
+  readonly #closeMs: number;
+  #abandonedDials = 0;
+
+  /** `settings.closeMs` is for tests: how long an orderly end may take. */
+  constructor(onFault: FaultHandler, settings: { readonly closeMs?: number } = {}) {
+    this.#onFault = onFault;
+    this.#closeMs = settings.closeMs ?? closeMs;
+  }
+
+  /** Dials given up by us that still hold a descriptor. */
+  get abandonedDials(): number {
+    return this.#abandonedDials;
+  }
+
+  dial(target: DialTarget, timeoutMs: number, handler: DialHandler): Dial {
+    let waiting = true;
+    let connecting = true;
+    const settle = (): boolean => {
+      clearTimeout(timer);
+      const first = waiting;
+      waiting = false;
+      return first;
+    };
+    const giveUp = (): boolean => {
+      const first = settle();
+      if (first && connecting) this.#abandonedDials += 1;
+      return first;
+    };
+    const arrived = (): boolean => {
+      if (connecting && !waiting) this.#abandonedDials -= 1;
+      connecting = false;
+      return settle();
+    };
+    const fail = (reason: string): void => this.#guard(() => handler.failed(reason));
+    const timer = setTimeout(() => {
+      if (giveUp()) fail(`timeout after ${timeoutMs / 1000}s`);
+    }, timeoutMs);
+    const socket: Bun.SocketHandler<Native> = {
+      ...plainHandlers,
+      open: (native) => {
+        if (!arrived()) return native.terminate();
+        const adopted = this.#adopt(native, "unix" in target ? target.unix : undefined, (s) =>
+          handler.opened(s),
+        );
+        if (!adopted) fail("ECONNRESET");
+      },
+      connectError: (_native, error) => {
+        if (arrived()) fail(codeOf(error) ?? oneLine(error));
+      },
+    };
+    const options = { allowHalfOpen: true, socket };
+    const opening = async () =>
+      "unix" in target
+        ? Bun.connect<Native>({ ...options, unix: target.unix })
+        : Bun.connect<Native>({ ...options, hostname: target.address, port: target.port });
+    // `connectError` has told already, but for options that Bun refuses at once.
+    opening().catch((error: unknown) => {
+      if (arrived()) fail(codeOf(error) ?? oneLine(error));
+    });
+    return { cancel: () => void giveUp() };
+  }
+
+  listen(target: ListenTarget, accept: (socket: Socket) => SocketHandler): Listener {
+    const unixPath =
+      "unix" in target ? target.unix : "fd" in target && isUnixSocket(target.fd) ? "" : undefined;
+    const options: Bun.SocketOptions<Native> = {
+      allowHalfOpen: true,
+      socket: {
+        ...plainHandlers,
+        open: (native) => {
+          this.#adopt(native, unixPath, accept);
+        },
+      },
+    };
+    if ("fd" in target) {
+      const name = `fd ${target.fd} (${target.name})`;
+      const listener = orOneLine(name, () => listenFd({ ...options, fd: target.fd }));
+      return { name, port: 0, stop: () => listener.stop() };
+    }
+    if ("unix" in target) {
+      const name = `unix:${target.unix}`;
+      unlinkDeserted(target.unix);
+      const listener = orOneLine(name, () => Bun.listen<Native>({ ...options, unix: target.unix }));
+      return { name, port: 0, stop: () => listener.stop() };
+    }
+    return listenTcp(target, options);
+  }
+
+  async resolve(
+    host: string,
+  ): Promise<{ readonly addresses: readonly string[] } | { readonly failure: string }> {
+    if (isIP(host) !== 0) return { addresses: [host] };
+    if (host === "") return { failure: "no host name" };
+    try {
+      const found = await lookup(host, { all: true, order: "verbatim" });
+      const addresses = [...new Set(found.map(({ address }) => address))];
+      return addresses.length > 0 ? { addresses } : { failure: "no addresses" };
+    } catch (error) {
+      return { failure: codeOf(error) ?? oneLine(error) };
+    }
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  timer(delayMs: number, callback: () => void): { cancel(): void } {
+    const timer = setTimeout(() => this.#guard(callback), delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  }
+
+  /** Makes our socket of Bun's. False, and terminated, if the peer is gone already. */
+  #adopt(
+    native: NativeSocket,
+    unixPath: string | undefined,
+    accept: (socket: Socket) => SocketHandler,
+  ): boolean {
+    const endpoints = endpointsOf(native, unixPath);
+    if (endpoints === undefined) {
+      native.terminate();
+      return false;
+    }
+    new BunSocket(native, endpoints, this.#closeMs, this.#onFault, accept);
+    return true;
+  }
+
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+}
+
+function listenTcp(
+  target: { readonly host: string; readonly port: number },
+  options: Bun.SocketOptions<Native>,
+): Listener {
+  const bind = (hostname: string): Listener => {
+    const address = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
+    const listener = orOneLine(`${address}:${target.port}`, () =>
+      Bun.listen<Native>({ ...options, hostname, port: target.port }),
+    );
+    const { port } = listener;
+    return { name: `${address}:${port}`, port, stop: () => listener.stop() };
+  };
+  if (target.host !== "") return bind(target.host);
+  try {
+    return bind("::");
+  } catch (error) {
+    // A kernel without IPv6 refuses the family; a port that is taken or forbidden is so for IPv4 too.
+    if (!(error instanceof Error) || /EADDRINUSE|EACCES/.test(error.message)) throw error;
+    return bind("0.0.0.0");
+  }
+}
+
+function orOneLine<T>(name: string, listen: () => T): T {
+  try {
+    return listen();
+  } catch (error) {
+    throw new Error(`cannot listen on ${name}: ${codeOf(error) ?? oneLine(error)}`, { cause: error });
+  }
+}
+
+/** A socket file whose process died would make the address "in use" for ever. Any other file is left alone. */
+function unlinkDeserted(path: string): void {
+  const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
+  if (isSocket && isDeserted(path)) unlinkSync(path);
+}
+
+function endpointsOf(native: NativeSocket, unixPath: string | undefined) {
+  // Without an address it is a unix socket, or a TCP peer that is gone already: only the listener knows.
+  const { remoteAddress, localAddress, remotePort, localPort } = native as Partial<NativeSocket>;
+  if (remoteAddress !== undefined && localAddress !== undefined) {
+    return { remote: endpoint(remoteAddress, remotePort), local: endpoint(localAddress, localPort) };
+  }
+  if (unixPath === undefined) return undefined;
+  const unix: Endpoint = { family: "unix", address: unixPath, port: 0 };
+  return { remote: unix, local: unix };
+}
+
+function endpoint(address: string, port = 0): Endpoint {
+  const plain = /^::ffff:(?=\d+\.)/i.test(address) ? address.slice("::ffff:".length) : address;
+  return { family: isIPv4(plain) ? "ipv4" : "ipv6", address: plain, port };
+}

@@ -1,0 +1,352 @@
+/**
+ * One stream socket of the contract in socket.ts, over a socket of Bun's. With bun-network.ts, the one place that
+ * knows Bun's TCP and its traps; each of them has a test in test/net/.
+ *
+ * No event is called from within a method: whoever calls `terminate()` or `flush()` is not called back before it
+ * returns. A throw in a handler is our own fault: it goes to `onFault`, and that socket alone is terminated.
+ * The traps and what is done about them:
+ * - `write` takes a part and keeps nothing: the tail stays in our queue until `drain`, which may also come unasked.
+ *   -1 means that nothing can be written any more; what the peer had sent before may still be read, so it waits.
+ * - `end()` loses what was written and may never close: an orderly end is flush, `shutdown()`, read to the peer's
+ *   FIN, `end()`, with a timer of ours behind it.
+ * - After a TLS `end()` the TLS socket's `terminate()` does nothing: only the raw socket's frees the descriptor.
+ * - After `upgradeTLS` the raw socket's handlers still hear ciphertext and closing: ciphertext is dropped here, and
+ *   whichever socket closes first is the end.
+ * - A paused socket makes no handshake: pausing waits until it is done.
+ * - Without `verify`, Bun's `success` is true for an unknown authority and false for a wrong name, both usable.
+ * - Bun sends an IP address as SNI, against RFC 6066 §3, unless it is left to verify the dialled address itself.
+ * Not here: deadlines of handshakes, or of silence while paused (a paused socket does not hear the peer's FIN): the
+ * caller's, who then calls `terminate()`.
+ * Rejected: node:net and node:tls, which are sound but cost 10 to 15 MB more under load (BUN.md); Bun's
+ * `socket.timeout()`, which neither closes nor restarts.
+ */
+
+import { isIP } from "node:net";
+import { assert } from "../ops/assert.ts";
+import {
+  type ClientTls,
+  congestedOctets,
+  type Endpoint,
+  type ServerTls,
+  type Socket,
+  type SocketHandler,
+} from "./socket.ts";
+import { clientContext } from "./tls.ts";
+
+/** Hears of a handler that threw. `socket` is missing where the throw was in a timer's or a dial's callback. */
+export type FaultHandler = (error: unknown, socket?: Socket) => void;
+
+/** A socket of Bun's. Its data is our side of it, from `open` on. */
+export type NativeSocket = Bun.Socket<BunSocket | undefined>;
+
+/** What bun-types lacks of the options that `upgradeTLS` takes. */
+interface UpgradeOptions extends Bun.TLSOptions {
+  readonly secureContext: object;
+}
+
+/** Small Buffers in the queue are joined up to this size; it is also about what one TLS record batch takes. */
+const joinedOctetsMax = 64 * 1024;
+
+const noHandler: SocketHandler = {
+  octets() {},
+  ended() {},
+  drained() {},
+  secured() {},
+  handshakeFailed() {},
+  closed() {},
+};
+
+export class BunSocket implements Socket {
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  readonly #onFault: FaultHandler;
+  readonly #closeMs: number;
+  /** Where octets go and come from: the TLS socket, once there is one. */
+  #stream: NativeSocket;
+  /** The one whose `terminate()` always works. */
+  #raw: NativeSocket;
+  #handler = noHandler;
+  #phase: "open" | "securing" | "closing" | "closed" = "open";
+  #outlet: "free" | "blocked" | "shut" = "free";
+  #queue: Buffer[] = [];
+  #queuedOctets = 0;
+  #congested = false;
+  #paused = false;
+  #peerEnded = false;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** `native` is open. `adopt` returns the handler; it may use the socket already. */
+  constructor(
+    native: NativeSocket,
+    endpoints: { readonly remote: Endpoint; readonly local: Endpoint },
+    closeMs: number,
+    onFault: FaultHandler,
+    adopt: (socket: Socket) => SocketHandler,
+  ) {
+    this.remote = endpoints.remote;
+    this.local = endpoints.local;
+    this.#stream = native;
+    this.#raw = native;
+    this.#closeMs = closeMs;
+    this.#onFault = onFault;
+    native.data = this;
+    native.setNoDelay(true);
+    this.#tell(() => {
+      this.#handler = adopt(this);
+    });
+  }
+
+  get queuedOctets(): number {
+    return this.#queuedOctets;
+  }
+
+  handle(handler: SocketHandler): void {
+    this.#handler = handler;
+  }
+
+  write(octets: Buffer): void {
+    if (this.#phase === "closing" || this.#phase === "closed" || this.#outlet === "shut") return;
+    if (octets.length === 0) return;
+    this.#queue.push(octets);
+    this.#queuedOctets += octets.length;
+  }
+
+  flush(): void {
+    if (this.#phase === "securing" || this.#phase === "closed") return;
+    if (this.#outlet === "free") this.#pour();
+    if (this.#queuedOctets > congestedOctets) this.#congested = true;
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    if (this.#phase === "open") this.#stream.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#phase === "open") this.#stream.resume();
+  }
+
+  secure(tls: ServerTls | ClientTls): void {
+    if (this.#phase === "closing" || this.#phase === "closed") return;
+    assert(this.#phase === "open" && this.#stream === this.#raw, "TLS starts once a socket");
+    assert(this.#queuedOctets === 0, "TLS starts with an empty queue");
+    this.#phase = "securing";
+    if (this.#paused) this.#raw.resume();
+    try {
+      [this.#raw, this.#stream] = this.#raw.upgradeTLS<BunSocket | undefined>({
+        data: this,
+        tls: this.#upgradeOptions(tls),
+        socket: securedHandlers(tls),
+      });
+    } catch (error) {
+      queueMicrotask(() => this.#failHandshake(oneLine(error)));
+    }
+  }
+
+  close(): void {
+    if (this.#phase === "securing") this.terminate();
+    if (this.#phase !== "open") return;
+    this.#phase = "closing";
+    this.#limitClosing();
+    if (this.#paused) this.#stream.resume();
+    this.flush();
+  }
+
+  terminate(): void {
+    if (this.#phase === "closed") return;
+    this.#finish("terminated");
+    this.#raw.terminate();
+  }
+
+  // From here on: what Bun tells. Called by the handlers at the end of this file.
+
+  /** `secured`: it comes from the TLS socket, and not as ciphertext from the raw one. */
+  received(octets: Buffer, secured: boolean): void {
+    if (secured !== (this.#stream !== this.#raw)) return;
+    if (this.#phase === "open") this.#tell(() => this.#handler.octets(octets));
+  }
+
+  finReceived(secured: boolean): void {
+    if (secured !== (this.#stream !== this.#raw) || this.#peerEnded) return;
+    this.#peerEnded = true;
+    if (this.#phase === "open") this.#tell(() => this.#handler.ended());
+    else if (this.#phase === "closing" && this.#outlet === "shut") this.#stream.end();
+  }
+
+  writable(): void {
+    if (this.#outlet !== "blocked") return;
+    this.#outlet = "free";
+    this.flush();
+    if (!this.#congested || this.#queuedOctets > 0) return;
+    this.#congested = false;
+    if (this.#phase === "open") this.#tell(() => this.#handler.drained());
+  }
+
+  handshakeEnded(tls: ServerTls | ClientTls, success: boolean, error: Error | null): void {
+    if (this.#phase !== "securing") return;
+    const authorized = tls.role === "client" && success && !error;
+    const code = codeOf(error);
+    const dead = !success && (tls.role === "server" || code === "EPROTO" || code === "ECONNRESET");
+    if (dead || (tls.role === "client" && tls.verify && !authorized)) {
+      this.#failHandshake(handshakeFault(error));
+      return;
+    }
+    const { name: cipher } = this.#stream.getCipher();
+    const version = this.#stream.getTLSVersion();
+    this.#phase = "open";
+    if (this.#paused) this.#stream.pause();
+    this.#tell(() => this.#handler.secured({ version, cipher, authorized }));
+    this.flush();
+  }
+
+  nativeClosed(error: Error | undefined): void {
+    const reason = error === undefined ? "closed" : (codeOf(error) ?? oneLine(error));
+    if (this.#phase === "securing") this.#tell(() => this.#handler.handshakeFailed(reason));
+    this.#finish(reason);
+  }
+
+  /** A handler of Bun's own, or ours below, threw; or an established TLS session broke, and `close` follows. */
+  nativeFailed(error: Error): void {
+    if (codeOf(error) === undefined) this.#fault(error);
+    else this.#lose();
+  }
+
+  // Private parts.
+
+  /** Writes until the queue is empty or the kernel takes no more. */
+  #pour(): void {
+    for (let octets = this.#takeJoined(); octets !== undefined; octets = this.#takeJoined()) {
+      const taken = this.#stream.write(octets);
+      if (taken < 0) {
+        this.#lose();
+        return;
+      }
+      this.#queuedOctets -= taken;
+      if (taken < octets.length) {
+        this.#queue.unshift(octets.subarray(taken));
+        this.#outlet = "blocked";
+        return;
+      }
+    }
+    if (this.#phase === "closing") this.#shut();
+  }
+
+  /** Takes the next write off the queue: a big Buffer as it is, or the small ones in front joined. */
+  #takeJoined(): Buffer | undefined {
+    if (this.#queue.length < 2) return this.#queue.pop();
+    let count = 0;
+    let size = 0;
+    for (const { length } of this.#queue) {
+      if (count > 0 && size + length > joinedOctetsMax) break;
+      size += length;
+      count += 1;
+    }
+    return count === 1 ? this.#queue.shift() : Buffer.concat(this.#queue.splice(0, count), size);
+  }
+
+  #upgradeOptions(tls: ServerTls | ClientTls): UpgradeOptions {
+    if (tls.role === "server") return { secureContext: tls.context };
+    const common = { secureContext: clientContext(tls.authorities), rejectUnauthorized: tls.verify };
+    // With an empty name Bun verifies the dialled address and sends no SNI.
+    const isDialledAddress = isIP(tls.serverName) !== 0 && tls.serverName === this.remote.address;
+    return { ...common, serverName: isDialledAddress ? "" : tls.serverName.replace(/\.$/, "") };
+  }
+
+  /** Bun closes after a failed handshake, with an alert to the peer; the timer is for when it cannot. */
+  #failHandshake(reason: string): void {
+    if (this.#phase !== "securing") return;
+    this.#phase = "closing";
+    this.#limitClosing();
+    this.#tell(() => this.#handler.handshakeFailed(reason));
+    if (this.#phase === "closing") this.#stream.end();
+  }
+
+  /** Nothing can be written any more. `close` follows, perhaps after the last octets of the peer. */
+  #lose(): void {
+    this.#outlet = "shut";
+    this.#dropQueue();
+    this.#limitClosing();
+  }
+
+  #shut(): void {
+    this.#outlet = "shut";
+    this.#stream.shutdown();
+    if (this.#peerEnded) this.#stream.end();
+  }
+
+  #limitClosing(): void {
+    this.#closeTimer ??= setTimeout(() => this.terminate(), this.#closeMs);
+  }
+
+  #finish(reason: string): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    clearTimeout(this.#closeTimer);
+    this.#dropQueue();
+    queueMicrotask(() => this.#tell(() => this.#handler.closed(reason)));
+  }
+
+  #dropQueue(): void {
+    this.#queue = [];
+    this.#queuedOctets = 0;
+  }
+
+  /** Calls the handler. The one place where its throws are caught. */
+  #tell(event: () => void): void {
+    try {
+      event();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  #fault(error: unknown): void {
+    this.#onFault(error, this);
+    this.terminate();
+  }
+}
+
+/** What a listener's or a dial's sockets share. `open` is added by bun-network.ts. */
+export const plainHandlers: Bun.SocketHandler<BunSocket | undefined> = {
+  data: (native, octets) => native.data?.received(octets, false),
+  end: (native) => native.data?.finReceived(false),
+  drain: (native) => native.data?.writable(),
+  close: (native, error) => native.data?.nativeClosed(error),
+  error: (native, error) => native.data?.nativeFailed(error),
+};
+
+function securedHandlers(tls: ServerTls | ClientTls): Bun.SocketHandler<BunSocket | undefined> {
+  return {
+    data: (native, octets) => native.data?.received(octets, true),
+    end: (native) => native.data?.finReceived(true),
+    drain: (native) => native.data?.writable(),
+    close: (native, error) => native.data?.nativeClosed(error),
+    error: (native, error) => native.data?.nativeFailed(error),
+    handshake: (native, success, error) => native.data?.handshakeEnded(tls, success, error),
+  };
+}
+
+/** The `code` of a system's or OpenSSL's error. */
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** An error's message as one short line. Certificates bring in text that the peer wrote. */
+export function oneLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replaceAll(/\p{Cc}+/gu, " ").slice(0, 300);
+}
+
+/** "wrong version number" of "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER". */
+function handshakeFault(error: Error | null): string {
+  if (!error) return "handshake failed";
+  const code = codeOf(error);
+  if (code === "ECONNRESET") return "ECONNRESET: connection lost in the handshake";
+  if (code !== "EPROTO") return oneLine(error);
+  const opensslName = /[A-Z0-9_]+$/.exec(error.message)?.[0] ?? error.message;
+  return `EPROTO: ${oneLine(new Error(opensslName.toLowerCase().replaceAll("_", " ")))}`;
+}

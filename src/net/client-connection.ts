@@ -1,0 +1,234 @@
+/**
+ * One client's connection: a socket, a client session that decides, and its tie to a relay connection.
+ * Feeds events to the session, performs its actions, and carries orders and reports between it and the relay.
+ * An assertion of ours that fails in here ends this session alone, with 421 4.3.0.
+ * Not here: any rule (proxy/client-session.ts); accepting and counting connections (server.ts).
+ */
+
+import type { ClientAction, ClientEvent, SessionPolicy, Surroundings } from "../proxy/client-messages.ts";
+import { ClientSession } from "../proxy/client-session.ts";
+import type { Failure } from "../proxy/failures.ts";
+import type { RelayOrder, RelayReport } from "../proxy/relay-messages.ts";
+import { describePlace } from "../proxy/relay-route.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
+import type { RelayConnection } from "./relay-connection.ts";
+import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
+import { type Shell, stackOf } from "./shell.ts";
+import { congestedOctets, type ServerTls, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
+import { WakeTimer } from "./wake-timer.ts";
+
+export interface ClientSurroundings {
+  readonly policy: SessionPolicy;
+  readonly surroundings: Surroundings;
+  readonly pool: RelayPool;
+  /** The certificate of the moment; undefined: STARTTLS is not offered. */
+  readonly tls: () => ServerTls | undefined;
+  /** The session is over, and nothing of it is left. */
+  over(connection: ClientConnection): void;
+}
+
+export class ClientConnection implements SocketHandler, RelayClient {
+  readonly session: string;
+  readonly #shell: Shell;
+  readonly #socket: Socket;
+  readonly #around: ClientSurroundings;
+  readonly #session: ClientSession;
+  readonly #timer: WakeTimer;
+  readonly #events: ClientEvent[] = [];
+  #running = false;
+  #congested = false;
+  #over = false;
+  #request: RelayRequest | undefined;
+  #relay: { readonly connection: RelayConnection; readonly offer: RelayOffer } | undefined;
+
+  constructor(shell: Shell, socket: Socket, around: ClientSurroundings) {
+    this.session = shell.newSessionId();
+    this.#shell = shell;
+    this.#socket = socket;
+    this.#around = around;
+    const facts = {
+      session: this.session,
+      address: socket.remote.family === "unix" ? "" : socket.remote.address,
+    };
+    this.#session = new ClientSession(around.policy, around.surroundings, facts, shell.network.now());
+    this.#timer = new WakeTimer(
+      shell.network,
+      () => this.#session.deadline(),
+      () => this.#run({ type: "time" }),
+    );
+  }
+
+  /** Greets. Call once, when the socket's handler is in place. */
+  start(): void {
+    this.#run({ type: "connected" });
+  }
+
+  shutdown(): void {
+    this.#run({ type: "shutdown" });
+  }
+
+  cut(): void {
+    this.#run({ type: "grace-over" });
+  }
+
+  // --- What the socket tells -----------------------------------------------------------------------------------
+
+  octets(octets: Buffer): void {
+    this.#run({ type: "octets", octets });
+  }
+
+  ended(): void {
+    this.#run({ type: "ended" });
+  }
+
+  drained(): void {
+    this.#congested = false;
+    this.#run({ type: "drained" });
+  }
+
+  secured(facts: TlsFacts): void {
+    this.#run({ type: "secured", tls: facts });
+  }
+
+  handshakeFailed(reason: string): void {
+    this.#run({ type: "handshake-failed", reason });
+  }
+
+  closed(reason: string): void {
+    this.#run({ type: "closed", reason });
+  }
+
+  // --- What the relay tells ------------------------------------------------------------------------------------
+
+  attached(connection: RelayConnection, offer: RelayOffer, reused: boolean): void {
+    this.#relay = { connection, offer };
+    this.#request = undefined;
+    const relay = { name: describePlace(connection.place), offer, tls: connection.tls, reused };
+    this.#run({ type: "attached", relay });
+  }
+
+  unavailable(failure: Failure): void {
+    this.#request = undefined;
+    this.#run({ type: "unavailable", failure });
+  }
+
+  report(report: RelayReport, connection: RelayConnection): void {
+    if (this.#relay?.connection !== connection) return;
+    if (report.type === "lost") {
+      this.#around.pool.lost(connection);
+      this.#relay = undefined;
+    }
+    this.#run({ type: "relay", report });
+  }
+
+  // --- The loop ------------------------------------------------------------------------------------------------
+
+  /** An event that comes while another is carried out waits for its turn. */
+  #run(event: ClientEvent): void {
+    this.#events.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        this.#session.receive(next, this.#shell.network.now());
+        for (const action of this.#session.drain()) this.#perform(action);
+      }
+    } catch (error) {
+      this.#fault(error);
+    } finally {
+      this.#running = false;
+    }
+    this.#flush();
+    this.#settle();
+  }
+
+  #perform(action: ClientAction): void {
+    switch (action.type) {
+      case "write":
+        this.#socket.write(action.octets);
+        break;
+      case "secure":
+        this.#secure();
+        break;
+      case "close":
+        this.#socket.close();
+        break;
+      case "terminate":
+        this.#socket.terminate();
+        break;
+      case "pause":
+        this.#socket.pause();
+        break;
+      case "resume":
+        this.#socket.resume();
+        break;
+      case "acquire":
+        this.#request = this.#around.pool.acquire(this, action.fresh);
+        break;
+      case "relay":
+        this.#order(action.order);
+        break;
+      case "log":
+        this.#shell.log(action.event);
+        break;
+    }
+  }
+
+  #order(order: RelayOrder): void {
+    const relay = this.#relay;
+    if (order.order === "release" || order.order === "drop") {
+      this.#request?.cancel();
+      this.#request = undefined;
+      this.#relay = undefined;
+      if (relay === undefined) return;
+      this.#around.pool.takeBack(relay.connection, relay.offer);
+      relay.connection.order(order);
+      if (order.order === "drop") this.#around.pool.lost(relay.connection);
+    } else {
+      relay?.connection.order(order);
+    }
+  }
+
+  #secure(): void {
+    const tls = this.#around.tls();
+    this.#socket.flush();
+    // A client that does not take a reply of one line will not make a handshake either.
+    if (tls === undefined || this.#socket.queuedOctets > 0) this.#socket.terminate();
+    else this.#socket.secure(tls);
+  }
+
+  #flush(): void {
+    this.#socket.flush();
+    if (this.#congested || this.#socket.queuedOctets <= congestedOctets) return;
+    this.#congested = true;
+    this.#run({ type: "congested" });
+  }
+
+  #settle(): void {
+    this.#timer.update();
+    if (!this.#session.isOver || this.#over) return;
+    this.#over = true;
+    this.#timer.stop();
+    this.#around.over(this);
+  }
+
+  /** The session's own state cannot be trusted any more: it is asked for its last words, and not to fail again. */
+  #fault(error: unknown): void {
+    this.#shell.log({ event: "fault", session: this.session, stack: stackOf(error) });
+    this.#events.length = 0;
+    this.#request?.cancel();
+    this.#request = undefined;
+    if (this.#relay !== undefined) {
+      this.#relay.connection.abort();
+      this.#around.pool.lost(this.#relay.connection);
+      this.#relay = undefined;
+    }
+    try {
+      this.#session.receive({ type: "fault" }, this.#shell.network.now());
+      for (const action of this.#session.drain()) this.#perform(action);
+    } catch (again) {
+      this.#shell.log({ event: "fault", session: this.session, stack: stackOf(again) });
+      this.#socket.terminate();
+    }
+  }
+}

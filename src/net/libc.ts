@@ -1,0 +1,82 @@
+/**
+ * The few calls of the C library that Bun has no name for, over bun:ffi, which works in a compiled binary too.
+ * Linux only, glibc or musl. `undefined` where the library cannot be loaded: the caller says what that means.
+ * Not here: what the answers mean (systemd.ts, bun-network.ts).
+ */
+
+import { dlopen, type Pointer, ptr, read } from "bun:ffi";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_ACCEPTCONN = 30;
+const SO_DOMAIN = 39;
+const ECONNREFUSED = 111;
+/** sizeof(sun_path), with its final NUL. */
+const unixPathOctetsMax = 108;
+
+const symbols = {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  __errno_location: { args: [], returns: "ptr" },
+} as const;
+
+let loaded: ReturnType<typeof dlopen<typeof symbols>> | undefined;
+
+function libc() {
+  const musl = `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`;
+  for (const name of ["libc.so.6", musl]) {
+    try {
+      loaded ??= dlopen(name, symbols);
+    } catch {
+      // The other library's system; none of both is the caller's `undefined`.
+    }
+  }
+  return loaded?.symbols;
+}
+
+/** What a descriptor is, asked of the kernel itself: "listening stream socket", or what it is instead. */
+export function describeSocket(fd: number): string | undefined {
+  if (libc() === undefined) return undefined;
+  const type = socketOption(fd, SO_TYPE);
+  if (type === undefined) return "no socket";
+  if (type !== SOCK_STREAM) return "a socket, but not a stream socket";
+  return socketOption(fd, SO_ACCEPTCONN) === 1
+    ? "listening stream socket"
+    : "a stream socket that does not listen";
+}
+
+export function isUnixSocket(fd: number): boolean {
+  return socketOption(fd, SO_DOMAIN) === AF_UNIX;
+}
+
+function socketOption(fd: number, name: number): number | undefined {
+  const value = new Int32Array(1);
+  const size = new Uint32Array([value.byteLength]);
+  return libc()?.getsockopt(fd, SOL_SOCKET, name, ptr(value), ptr(size)) === 0 ? value[0] : undefined;
+}
+
+/** Whether a unix socket's file has nobody behind it any more (ECONNREFUSED, and nothing else). Never waits. */
+export function isDeserted(path: string): boolean {
+  const c = libc();
+  const name = Buffer.from(path);
+  if (c === undefined || name.length >= unixPathOctetsMax) return false;
+  const address = Buffer.alloc(2 + unixPathOctetsMax);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const refused =
+    c.connect(fd, ptr(address), address.length) !== 0 && errno(c.__errno_location()) === ECONNREFUSED;
+  c.close(fd);
+  return refused;
+}
+
+function errno(location: Pointer | bigint | null): number | undefined {
+  return typeof location === "number" ? read.i32(location) : undefined;
+}

@@ -1,0 +1,190 @@
+/**
+ * One connection to a relay: a socket, a relay session that decides, and whoever uses it at the moment.
+ * Feeds events to the session, performs its actions, and passes its reports on. What is written in one turn leaves
+ * in one write.
+ * Not here: any rule (proxy/relay-session.ts); keeping and choosing connections (relay-pool.ts).
+ */
+import type { RelayEvent, RelayOrder, RelayReport, RelaySettings } from "../proxy/relay-messages.ts";
+import type { RelayPlace } from "../proxy/relay-route.ts";
+import { RelaySession } from "../proxy/relay-session.ts";
+import { type Shell, stackOf } from "./shell.ts";
+import { congestedOctets, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
+import { WakeTimer } from "./wake-timer.ts";
+
+/** Who hears the reports: the pool's acquisition, then a client connection, then the pool. */
+export interface RelayUser {
+  /** For the log. */
+  readonly session: string;
+  report(report: RelayReport, connection: RelayConnection): void;
+}
+
+export class RelayConnection implements SocketHandler {
+  readonly place: RelayPlace;
+  readonly #shell: Shell;
+  readonly #socket: Socket;
+  readonly #authorities: readonly string[] | undefined;
+  readonly #session: RelaySession;
+  readonly #timer: WakeTimer;
+  readonly #events: RelayEvent[] = [];
+  #user: RelayUser;
+  #running = false;
+  #flushing = false;
+  #congested = false;
+  #tls: TlsFacts | undefined;
+
+  constructor(
+    shell: Shell,
+    socket: Socket,
+    place: RelayPlace,
+    settings: RelaySettings,
+    authorities: readonly string[] | undefined,
+    user: RelayUser,
+    dialledAt: number,
+  ) {
+    this.place = place;
+    this.#shell = shell;
+    this.#socket = socket;
+    this.#authorities = authorities;
+    this.#user = user;
+    this.#session = new RelaySession(settings, dialledAt);
+    this.#timer = new WakeTimer(
+      shell.network,
+      () => this.#session.deadline(),
+      () => this.#run({ type: "time" }),
+    );
+  }
+
+  get tls(): TlsFacts | undefined {
+    return this.#tls;
+  }
+
+  /** Hands the connection on: reports go to `user` from now on. */
+  use(user: RelayUser): void {
+    this.#user = user;
+  }
+
+  /** Call once, when the socket's handler is in place. */
+  start(): void {
+    this.#run({ type: "opened" });
+  }
+
+  order(order: RelayOrder): void {
+    this.#run({ type: "order", order });
+  }
+
+  /** Ends an idle connection in good order; the report `lost` follows. */
+  dismiss(): void {
+    this.#run({ type: "dismissed" });
+  }
+
+  /** Ends a connection that nobody wants any more while it is set up. No report follows. */
+  abort(): void {
+    this.#timer.stop();
+    this.#socket.terminate();
+    this.#user = { session: this.#user.session, report: () => {} };
+  }
+
+  octets(octets: Buffer): void {
+    this.#run({ type: "octets", octets });
+  }
+
+  ended(): void {
+    this.#run({ type: "ended" });
+  }
+
+  drained(): void {
+    this.#congested = false;
+    this.#run({ type: "drained" });
+  }
+
+  secured(facts: TlsFacts): void {
+    this.#tls = facts;
+    this.#run({ type: "secured" });
+  }
+
+  handshakeFailed(reason: string): void {
+    this.#run({ type: "handshake-failed", reason });
+  }
+
+  closed(reason: string): void {
+    this.#run({ type: "closed", reason });
+    this.#timer.stop();
+  }
+
+  /** An event that comes while another is carried out waits for its turn. */
+  #run(event: RelayEvent): void {
+    this.#events.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        this.#session.receive(next, this.#shell.network.now());
+        this.#perform();
+      }
+    } catch (error) {
+      this.#fault(error);
+    } finally {
+      this.#running = false;
+    }
+    this.#timer.update();
+  }
+
+  #perform(): void {
+    for (const action of this.#session.drain()) {
+      switch (action.type) {
+        case "write":
+          this.#socket.write(action.octets);
+          this.#flushSoon();
+          break;
+        case "secure":
+          this.#socket.flush();
+          this.#socket.secure({
+            role: "client",
+            serverName: this.place.relay.host,
+            verify: action.verify,
+            ...(this.#authorities === undefined ? {} : { authorities: this.#authorities }),
+          });
+          break;
+        case "close":
+          this.#socket.close();
+          break;
+        case "terminate":
+          this.#socket.terminate();
+          break;
+        case "report":
+          this.#user.report(action.report, this);
+          break;
+        case "dialogue":
+          this.#shell.log({
+            event: "dialogue",
+            session: this.#user.session,
+            with: "relay",
+            direction: action.direction,
+            text: action.text,
+          });
+          break;
+      }
+    }
+  }
+
+  /** Our own code failed in here: whoever uses the connection hears that it is lost. */
+  #fault(error: unknown): void {
+    const user = this.#user;
+    this.#shell.log({ event: "fault", session: user.session, stack: stackOf(error) });
+    this.#events.length = 0;
+    this.abort();
+    user.report({ type: "lost", failure: { kind: "fault" } }, this);
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#socket.flush();
+      if (this.#congested || this.#socket.queuedOctets <= congestedOctets) return;
+      this.#congested = true;
+      this.#run({ type: "congested" });
+    });
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The whole proxy as one object: listeners, client connections, the relay pool, and the way to end them.
+ *
+ * Contract: `listen` once or more, `shutdown` once. Errors of `listen` are thrown as one line for the operator.
+ * Not here: configuration and signals (commands/serve.ts), any rule of SMTP (proxy/).
+ */
+import type { SessionPolicy } from "../proxy/client-messages.ts";
+import { type AdmissionLimits, refuseAdmission } from "../screening/admission.ts";
+import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
+import { ClientConnection, type ClientSurroundings } from "./client-connection.ts";
+import { type PoolSettings, type PoolSurroundings, RelayPool } from "./relay-pool.ts";
+import type { Shell } from "./shell.ts";
+import {
+  closeMs,
+  type Listener,
+  type ListenTarget,
+  type ServerTls,
+  type Socket,
+  type SocketHandler,
+} from "./socket.ts";
+
+export interface ServerSettings extends AdmissionLimits {
+  readonly policy: SessionPolicy;
+  readonly pool: PoolSettings;
+}
+
+/** What is left of a client that was sent away at the door. */
+const deaf: SocketHandler = {
+  octets() {},
+  ended() {},
+  drained() {},
+  secured() {},
+  handshakeFailed() {},
+  closed() {},
+};
+
+export class Server {
+  readonly #shell: Shell;
+  readonly #settings: ServerSettings;
+  readonly #around: ClientSurroundings;
+  readonly #pool: RelayPool;
+  readonly #listeners: Listener[] = [];
+  readonly #connections = new Set<ClientConnection>();
+  #tls: ServerTls | undefined;
+  #emptied: (() => void) | undefined;
+
+  constructor(shell: Shell, settings: ServerSettings, tls: ServerTls | undefined) {
+    this.#shell = shell;
+    this.#settings = settings;
+    this.#tls = tls;
+    const surroundings: PoolSurroundings = {
+      relayOffer: undefined,
+      /** Looked at anew each time, for the clock may be set while the program runs. */
+      get unixEpochMs(): number {
+        return Date.now() - shell.network.now();
+      },
+    };
+    this.#pool = new RelayPool(shell, settings.pool, surroundings);
+    this.#around = {
+      policy: settings.policy,
+      surroundings,
+      pool: this.#pool,
+      tls: () => this.#tls,
+      over: (connection) => this.#over(connection),
+    };
+  }
+
+  get sessions(): number {
+    return this.#connections.size;
+  }
+
+  listen(target: ListenTarget): Listener {
+    const listener = this.#shell.network.listen(target, (socket) => this.#accept(socket));
+    this.#listeners.push(listener);
+    this.#shell.log({ event: "listening", address: listener.name });
+    return listener;
+  }
+
+  /** For sessions that start TLS from now on. */
+  replaceTls(tls: ServerTls): void {
+    this.#tls = tls;
+  }
+
+  /**
+   * Accepts nothing more, sends away who has no transaction in progress, gives the others `graceMs`, then cuts them.
+   * Resolves to the number of sessions that were cut.
+   */
+  async shutdown(graceMs: number): Promise<number> {
+    for (const listener of this.#listeners) listener.stop();
+    this.#pool.stop();
+    for (const connection of [...this.#connections]) connection.shutdown();
+    await this.#empty(graceMs);
+    const cut = this.#connections.size;
+    for (const connection of [...this.#connections]) connection.cut();
+    await this.#empty(closeMs);
+    return cut;
+  }
+
+  /** Resolves when no session is left, or after `limitMs`. */
+  #empty(limitMs: number): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#shell.network.timer(limitMs, resolve);
+      this.#emptied = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  #accept(socket: Socket): SocketHandler {
+    const refusal = refuseAdmission(this.#connections.size, this.#settings);
+    if (refusal !== undefined) return this.#sendAway(socket, refusal);
+    const connection = new ClientConnection(this.#shell, socket, this.#around);
+    this.#connections.add(connection);
+    connection.start();
+    return connection;
+  }
+
+  #sendAway(socket: Socket, reply: Reply): SocketHandler {
+    this.#shell.log({
+      event: "connection-refused",
+      client: socket.remote.address,
+      reply: describeReply(reply),
+      connections: this.#connections.size,
+    });
+    socket.write(formatReply(reply));
+    socket.close();
+    return deaf;
+  }
+
+  #over(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#emptied?.();
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * One timer for one machine's deadline. Deadlines mostly move away as events come in, so a running timer is left
+ * alone and the deadline is looked at again when it fires; only one that comes nearer costs a new timer.
+ * Not here: what happens at a deadline (the machines).
+ */
+import type { Network } from "./socket.ts";
+
+/** setTimeout's limit is 2^31 - 1; a deadline further off is looked at again then. */
+const timerMsMax = 0x7fff_ffff;
+
+export class WakeTimer {
+  readonly #network: Network;
+  readonly #wake: () => void;
+  readonly #deadline: () => number;
+  #armedFor = Number.POSITIVE_INFINITY;
+  #timer: { cancel(): void } | undefined;
+
+  /** `wake` is called at the time that `deadline` tells; it may ask for `update` again. */
+  constructor(network: Network, deadline: () => number, wake: () => void) {
+    this.#network = network;
+    this.#deadline = deadline;
+    this.#wake = wake;
+  }
+
+  /** The deadline may have changed. */
+  update(): void {
+    const deadline = this.#deadline();
+    if (deadline >= this.#armedFor) return;
+    this.#timer?.cancel();
+    this.#armedFor = deadline;
+    const delayMs = Math.max(0, Math.ceil(deadline - this.#network.now()));
+    this.#timer = this.#network.timer(Math.min(delayMs, timerMsMax), () => this.#fired());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#armedFor = Number.NEGATIVE_INFINITY;
+  }
+
+  #fired(): void {
+    this.#timer = undefined;
+    this.#armedFor = Number.POSITIVE_INFINITY;
+    if (this.#deadline() <= this.#network.now()) this.#wake();
+    this.update();
+  }
+}
