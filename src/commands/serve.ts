@@ -10,7 +10,7 @@ import { Server } from "../net/server.ts";
 import { newSessionId } from "../net/session-id.ts";
 import { type Shell, stackOf } from "../net/shell.ts";
 import type { ListenTarget, ServerTls } from "../net/socket.ts";
-import { inheritedSockets } from "../net/systemd.ts";
+import { forgetInheritedSockets, inheritedSockets } from "../net/systemd.ts";
 import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
 import { type LogEvent, logLine } from "../ops/events.ts";
 import { descriptorSink, Log } from "../ops/log.ts";
@@ -36,6 +36,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     explain(faults);
     return exitConfig;
   }
+  forgetInheritedSockets(process.env);
 
   const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
   const shell = makeShell(log);

@@ -16,7 +16,7 @@ import { assert, unreachable } from "../ops/assert.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Command } from "../smtp/commands.ts";
 import type { Offered } from "../smtp/parameters.ts";
-import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
+import type { Reply } from "../smtp/replies.ts";
 import type {
   ClientAction,
   ClientEvent,
@@ -24,11 +24,14 @@ import type {
   SessionPolicy,
   Surroundings,
   TlsAgreement,
+  TransactionOrigin,
 } from "./client-messages.ts";
+import { ClientOutput } from "./client-output.ts";
 import { CommandReader, type ReadCommand } from "./command-reader.ts";
-import { ehloKeywords, messageOctetsMax, nothingOffered, offerOf } from "./offer.ts";
-import { ReplyQueue, type Slot } from "./reply-queue.ts";
-import { Transaction } from "./transaction.ts";
+import { answerGreeting, messageOctetsMax, nothingOffered } from "./offer.ts";
+import type { Slot } from "./reply-queue.ts";
+import { SessionTally } from "./session-tally.ts";
+import { Transaction, type TransactionHost } from "./transaction.ts";
 
 /** Commands read ahead of their execution; beyond it the client is not read. */
 export const inputOctetsMax = 64 * 1024;
@@ -41,9 +44,13 @@ export class ClientSession {
   readonly #policy: SessionPolicy;
   readonly #surroundings: Surroundings;
   readonly #facts: ClientFacts;
-  readonly #replies = new ReplyQueue();
+  readonly #host: TransactionHost = {
+    emit: (action) => this.#emit(action),
+    openSlot: () => this.#output.replies.open(),
+    fill: (slot, reply) => this.#output.fill(slot, reply),
+    over: (relayed) => this.#transactionOver(relayed),
+  };
   #input = new CommandReader();
-  #actions: ClientAction[] = [];
   #phase: Phase = "open";
   #heloName: string | undefined;
   #offered: Offered = nothingOffered;
@@ -57,17 +64,15 @@ export class ClientSession {
   #congestedSince: number | undefined;
   /** Since when the client has the word; for "handshake" since when that runs. */
   #waitingSince: number;
-  readonly #startedAt: number;
-  #transactions = 0;
-  #commands = 0;
-  #errors = 0;
-  #endReason: string | undefined;
+  readonly #tally: SessionTally;
+  readonly #output: ClientOutput;
 
   constructor(policy: SessionPolicy, surroundings: Surroundings, facts: ClientFacts, now: number) {
     this.#policy = policy;
     this.#surroundings = surroundings;
     this.#facts = facts;
-    this.#startedAt = now;
+    this.#tally = new SessionTally(now);
+    this.#output = new ClientOutput(facts, this.#tally, policy.logDialogue);
     this.#waitingSince = now;
   }
 
@@ -79,7 +84,7 @@ export class ClientSession {
   receive(event: ClientEvent, now: number): void {
     switch (event.type) {
       case "connected":
-        this.#replies.fill(this.#replies.open(), catalogue.greeting(this.#policy.serverName));
+        this.#output.replies.fill(this.#output.replies.open(), catalogue.greeting(this.#policy.serverName));
         break;
       case "octets":
         this.#take(event.octets, now);
@@ -94,7 +99,7 @@ export class ClientSession {
         this.#secured(event.tls, now);
         break;
       case "handshake-failed":
-        this.#endReason ??= `TLS handshake failed: ${event.reason}`;
+        this.#tally.end ??= `TLS handshake failed: ${event.reason}`;
         break;
       case "congested":
         this.#congestedSince ??= now;
@@ -120,12 +125,10 @@ export class ClientSession {
         this.#draining = true;
         break;
       case "grace-over":
-        this.#transaction?.cut("shutdown", now);
-        this.#end(catalogue.shuttingDown, "shutdown", now);
+        this.#cut(catalogue.shuttingDown, "shutdown", now);
         break;
       case "fault":
-        this.#transaction?.cut("internal error", now);
-        this.#end(catalogue.ownFault, "internal error", now);
+        this.#cut(catalogue.ownFault, "internal error", now);
         break;
       default:
         unreachable(event);
@@ -136,9 +139,7 @@ export class ClientSession {
 
   /** Hands the actions over, oldest first. */
   drain(): readonly ClientAction[] {
-    const actions = this.#actions;
-    if (actions.length > 0) this.#actions = [];
-    return actions;
+    return this.#output.drain();
   }
 
   /** When to send a `time` event at the latest, in the milliseconds of `now`. */
@@ -149,7 +150,7 @@ export class ClientSession {
       deadline = this.#waitingSince + Math.min(handshakeMsMax, this.#policy.commandTimeoutMs);
     } else if (this.#transaction?.takesMailData === true) {
       if (!this.#paused) deadline = this.#waitingSince + this.#policy.dataTimeoutMs;
-    } else if (this.#replies.pending === 0) {
+    } else if (this.#output.replies.pending === 0) {
       deadline = Math.min(deadline, this.#waitingSince + this.#policy.commandTimeoutMs);
     }
     if (this.#congestedSince !== undefined) {
@@ -158,19 +159,23 @@ export class ClientSession {
     return deadline;
   }
 
+  /** Each wait has its own end; a `time` event that comes early ends none. */
   #expire(now: number): void {
-    if (now < this.deadline()) return;
-    const congested = this.#congestedSince !== undefined;
-    if (this.#phase === "handshake" || (congested && this.#replies.pending === 0)) {
-      this.#endReason ??= congested ? "client does not read its replies" : "TLS handshake timeout";
-      this.#transaction?.abandon(this.#endReason, now);
-      this.#phase = "closing";
-      this.#emit({ type: "terminate" });
-    } else if (this.#transaction?.takesMailData === true) {
-      const objection = this.#transaction.objection;
-      this.#transaction.abandon("mail data stopped", now);
+    const { commandTimeoutMs, dataTimeoutMs } = this.#policy;
+    const within = this.#transaction?.takesMailData === true;
+    if (this.#congestedSince !== undefined && now >= this.#congestedSince + commandTimeoutMs) {
+      this.#cutOff("client does not read its replies", now);
+    } else if (this.#phase === "handshake") {
+      if (now >= this.deadline()) this.#cutOff("TLS handshake timeout", now);
+    } else if (within && !this.#paused && now >= this.#waitingSince + dataTimeoutMs) {
+      const objection = this.#transaction?.objection;
+      this.#transaction?.abandon("mail data stopped", now);
       this.#end(objection ?? catalogue.idleTooLong, "mail data stopped", now);
-    } else if (this.#replies.pending === 0) {
+    } else if (
+      !within &&
+      this.#output.replies.pending === 0 &&
+      now >= this.#waitingSince + commandTimeoutMs
+    ) {
       this.#end(catalogue.idleTooLong, "timeout", now);
     } else {
       this.#transaction?.time(now);
@@ -185,9 +190,7 @@ export class ClientSession {
       if (this.#transaction?.takesMailData === true) this.#waitingSince = now;
     } else if (this.#phase === "handshake") {
       // Plain octets behind the reply to STARTTLS: they never reach TLS, and must not be taken for commands.
-      this.#endReason = "octets between STARTTLS and the TLS handshake";
-      this.#phase = "closing";
-      this.#emit({ type: "terminate" });
+      this.#cutOff("octets between STARTTLS and the TLS handshake", now);
     }
   }
 
@@ -205,7 +208,7 @@ export class ClientSession {
           transaction.abandon("mail data too long", now);
           this.#end(objection, "mail data too long", now);
         }
-      } else if (this.#draining && transaction === undefined && this.#replies.pending === 0) {
+      } else if (this.#draining && transaction === undefined && this.#output.replies.pending === 0) {
         this.#end(catalogue.shuttingDown, "shutdown", now);
       } else if (!this.#carryOutNext(now)) {
         break;
@@ -217,24 +220,25 @@ export class ClientSession {
   #carryOutNext(now: number): boolean {
     const read = this.#input.peek(this.#offered);
     if (read === undefined) return false;
-    if (this.#replies.pending > 0) {
+    const tooManyErrors = this.#tally.errors >= this.#policy.maxErrors && read.command.verb !== "QUIT";
+    if (this.#output.replies.pending > 0) {
       const joins = read.command.verb === "RCPT" && this.#transaction?.takesRecipients === true;
-      if (!joins || this.#replies.full) return false;
+      if (!joins || this.#output.replies.full || tooManyErrors) return false;
     }
     this.#input.shift();
-    this.#commands += 1;
-    if (this.#policy.logDialogue) this.#say("<", read.shown);
-    if (this.#errors >= this.#policy.maxErrors) this.#end(catalogue.tooManyErrors, "too many errors", now);
+    this.#tally.commands += 1;
+    this.#output.heard(read);
+    if (tooManyErrors) this.#end(catalogue.tooManyErrors, "too many errors", now);
     else this.#carryOut(read, now);
     return true;
   }
 
   #carryOut(read: ReadCommand, now: number): void {
     const { command } = read;
-    const slot = this.#replies.open();
+    const slot = this.#output.replies.open();
     const needsGreeting = command.verb === "MAIL" || command.verb === "RCPT" || command.verb === "DATA";
     if (needsGreeting && this.#heloName === undefined) {
-      this.#refuse(slot, catalogue.greetFirst, read);
+      this.#output.refuse(slot, catalogue.greetFirst, read);
       return;
     }
     switch (command.verb) {
@@ -246,36 +250,36 @@ export class ClientSession {
         this.#mail(command, slot, read, now);
         break;
       case "RCPT":
-        if (this.#transaction === undefined) this.#refuse(slot, catalogue.mailFirst, read);
+        if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
         else this.#transaction.rcpt(command.path, command.parameters, slot, now);
         break;
       case "DATA":
-        if (this.#transaction === undefined) this.#refuse(slot, catalogue.mailFirst, read);
+        if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
         else this.#transaction.data(slot, now);
         break;
       case "RSET":
         this.#transaction?.abandon("RSET", now);
-        this.#fill(slot, catalogue.reset);
+        this.#output.fill(slot, catalogue.reset);
         break;
       case "NOOP":
-        this.#fill(slot, catalogue.noop);
+        this.#output.fill(slot, catalogue.noop);
         break;
       case "HELP":
-        this.#fill(slot, catalogue.help);
+        this.#output.fill(slot, catalogue.help);
         break;
       case "VRFY":
-        this.#fill(slot, catalogue.vrfy);
+        this.#output.fill(slot, catalogue.vrfy);
         break;
       case "STARTTLS":
         this.#starttls(slot, read, now);
         break;
       case "QUIT":
         this.#transaction?.abandon("QUIT", now);
-        this.#fill(slot, catalogue.closing(this.#policy.serverName));
+        this.#output.fill(slot, catalogue.closing(this.#policy.serverName));
         this.#close("QUIT");
         break;
       case "malformed":
-        this.#refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
+        this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
         break;
       default:
         unreachable(command);
@@ -291,69 +295,58 @@ export class ClientSession {
   ): void {
     this.#transaction?.abandon(command.verb, now);
     this.#heloName = command.name;
-    const { serverName } = this.#policy;
-    if (command.verb === "HELO") {
-      this.#offered = nothingOffered;
-      this.#fill(slot, catalogue.heloAccepted(serverName));
-    } else {
-      this.#offered = offerOf(this.#surroundings);
-      const keywords = ehloKeywords(this.#policy, this.#surroundings, this.#offered, this.#tls !== undefined);
-      this.#fill(slot, catalogue.ehloAccepted(serverName, keywords));
-    }
+    const { offered, reply } = answerGreeting(
+      command.verb,
+      this.#policy,
+      this.#surroundings,
+      this.#tls !== undefined,
+    );
+    this.#offered = offered;
+    this.#output.fill(slot, reply);
   }
 
   #mail(command: Extract<Command, { verb: "MAIL" }>, slot: Slot, read: ReadCommand, now: number): void {
     assert(this.#heloName !== undefined, "MAIL follows the greeting");
     if (this.#transaction !== undefined) {
-      this.#refuse(slot, catalogue.nestedMail, read);
+      this.#output.refuse(slot, catalogue.nestedMail, read);
       return;
     }
     if ((command.parameters.size ?? 0) > messageOctetsMax(this.#policy, this.#surroundings)) {
-      this.#refuse(slot, catalogue.messageTooBig, read);
+      this.#output.refuse(slot, catalogue.messageTooBig, read);
       return;
     }
-    this.#transactions += 1;
-    this.#transaction = new Transaction(
-      {
-        emit: (action) => this.#emit(action),
-        openSlot: () => this.#replies.open(),
-        fill: (place, reply) => this.#fill(place, reply),
-        over: (relayed) => this.#transactionOver(relayed),
-      },
-      this.#policy,
-      {
-        ...this.#facts,
-        id: `${this.#facts.session}-${this.#transactions}`,
-        heloName: this.#heloName,
-        extended: this.#offered.extended,
-        tls: this.#tls,
-        unixEpochMs: this.#surroundings.unixEpochMs,
-      },
-      command,
-      now,
-    );
-    this.#fill(slot, catalogue.mailAccepted);
+    this.#tally.transactions += 1;
+    const origin: TransactionOrigin = {
+      ...this.#facts,
+      id: `${this.#facts.session}-${this.#tally.transactions}`,
+      heloName: this.#heloName,
+      extended: this.#offered.extended,
+      tls: this.#tls,
+      unixEpochMs: this.#surroundings.unixEpochMs,
+    };
+    this.#transaction = new Transaction(this.#host, this.#policy, origin, command, now);
+    this.#output.fill(slot, catalogue.mailAccepted);
   }
 
   #transactionOver(relayed: boolean): void {
     this.#transaction = undefined;
     this.#relayCongested = false;
-    if (relayed) this.#errors = 0;
+    if (relayed) this.#tally.errors = 0;
   }
 
   #starttls(slot: Slot, read: ReadCommand, now: number): void {
     if (!this.#policy.starttlsOffered) {
-      this.#refuse(slot, catalogue.starttlsNotOffered, read);
+      this.#output.refuse(slot, catalogue.starttlsNotOffered, read);
     } else if (this.#tls !== undefined) {
-      this.#refuse(slot, catalogue.tlsActive, read);
+      this.#output.refuse(slot, catalogue.tlsActive, read);
     } else if (this.#input.pendingOctets > 0) {
       // CVE-2011-0411: whoever stands between could have put these octets there.
-      this.#refuse(slot, catalogue.pipelinedStarttls, read);
+      this.#output.refuse(slot, catalogue.pipelinedStarttls, read);
       this.#transaction?.abandon("STARTTLS", now);
       this.#close("octets pipelined behind STARTTLS");
     } else {
       this.#transaction?.abandon("STARTTLS", now);
-      this.#fill(slot, catalogue.readyForTls);
+      this.#output.fill(slot, catalogue.readyForTls);
       this.#flush(now);
       this.#phase = "handshake";
       this.#emit({ type: "secure" });
@@ -372,39 +365,15 @@ export class ClientSession {
 
   // --- Output ------------------------------------------------------------------------------------------------
 
-  #fill(slot: Slot, reply: Reply): void {
-    if (reply.code >= 500) this.#errors += 1;
-    this.#replies.fill(slot, reply);
-    if (this.#policy.logDialogue) this.#say(">", describeReply(reply));
-  }
-
-  /** A command that is refused by the session itself, not by what becomes of its mail. */
-  #refuse(slot: Slot, reply: Reply, read: ReadCommand): void {
-    this.#fill(slot, reply);
-    this.#emit({
-      type: "log",
-      event: {
-        event: "command-refused",
-        session: this.#facts.session,
-        client: this.#facts.address,
-        command: read.shown,
-        reply: describeReply(reply),
-      },
-    });
-  }
-
+  /** The word is the client's again, once it has its reply. */
   #flush(now: number): void {
-    const octets = this.#replies.take();
-    if (octets === undefined) return;
-    this.#waitingSince = now;
-    if (this.#phase !== "gone") this.#emit({ type: "write", octets });
+    if (this.#output.flush()) this.#waitingSince = now;
   }
 
   /** After each event: replies go out, a finished session is closed, reading is paused or resumed. */
   #settle(now: number): void {
-    const closing = this.#phase === "closing" && this.#endReason !== undefined;
-    if (!closing) this.#flush(now);
     if (this.#phase !== "open") return;
+    this.#flush(now);
     if (this.#ended) this.#settleEnded(now);
     const within = this.#transaction?.takesMailData === true;
     const pause =
@@ -421,27 +390,38 @@ export class ClientSession {
   #settleEnded(now: number): void {
     if (this.#transaction?.takesMailData === true) {
       this.#transaction.abandon("client closed within mail data", now);
-    } else if (this.#replies.pending > 0) {
+    } else if (this.#output.replies.pending > 0) {
       return;
     }
     this.#transaction?.abandon("client closed", now);
     this.#close("closed by the client");
   }
 
+  /** Ends everything now, a transaction that waits for the relay's last word included. */
+  #cut(reply: Reply, reason: string, now: number): void {
+    this.#transaction?.cut(reason, now);
+    this.#end(reply, reason, now);
+  }
+
   /** Says a last reply, whatever else is pending, and closes. */
   #end(reply: Reply, reason: string, now: number): void {
     if (this.#phase === "gone" || this.#phase === "closing") return;
     this.#transaction?.abandon(reason, now);
-    this.#flush(now);
-    if (this.#phase === "open") this.#emit({ type: "write", octets: formatReply(reply) });
-    if (this.#policy.logDialogue) this.#say(">", describeReply(reply));
+    if (this.#phase === "open") this.#output.sayLast(reply);
     this.#close(reason);
   }
 
+  /** Without a word, for nobody listens. */
+  #cutOff(reason: string, now: number): void {
+    this.#tally.end ??= reason;
+    this.#transaction?.abandon(reason, now);
+    this.#phase = "closing";
+    this.#emit({ type: "terminate" });
+  }
+
   #close(reason: string): void {
-    this.#endReason ??= reason;
-    const octets = this.#replies.take();
-    if (octets !== undefined) this.#emit({ type: "write", octets });
+    this.#tally.end ??= reason;
+    this.#output.flush();
     this.#phase = "closing";
     this.#emit({ type: "close" });
   }
@@ -449,30 +429,11 @@ export class ClientSession {
   #gone(reason: string, now: number): void {
     this.#phase = "gone";
     this.#transaction?.abandon(`client lost: ${reason}`, now);
-    const { session, address } = this.#facts;
-    this.#emit({
-      type: "log",
-      event: {
-        event: "session",
-        session,
-        client: address,
-        helo: this.#heloName ?? "",
-        tls: this.#tls === undefined ? undefined : `${this.#tls.version} ${this.#tls.cipher}`,
-        transactions: this.#transactions,
-        commands: this.#commands,
-        errors: this.#errors,
-        end: this.#endReason ?? `client lost: ${reason}`,
-        totalMs: Math.round(now - this.#startedAt),
-      },
-    });
+    this.#tally.end ??= `client lost: ${reason}`;
+    this.#output.log(this.#tally.event(this.#facts, this.#heloName, this.#tls, now));
   }
 
   #emit(action: ClientAction): void {
-    this.#actions.push(action);
-  }
-
-  #say(direction: "<" | ">", text: string): void {
-    const { session } = this.#facts;
-    this.#emit({ type: "log", event: { event: "dialogue", session, with: "client", direction, text } });
+    this.#output.emit(action);
   }
 }

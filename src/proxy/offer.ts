@@ -3,33 +3,30 @@
  * offered them at its last dial, and the smaller of its limit and ours is the SIZE.
  * RFC 5321 §4.1.1.1; RFC 1870; RFC 2034; RFC 2920; RFC 3207; RFC 3461; RFC 6152; RFC 6531.
  */
+import { ehloAccepted, heloAccepted } from "../smtp/catalogue.ts";
 import type { Offered } from "../smtp/parameters.ts";
+import type { Reply } from "../smtp/replies.ts";
 import type { SessionPolicy, Surroundings } from "./client-messages.ts";
 
 export const nothingOffered: Offered = { extended: false, smtputf8: false, dsn: false };
 
-/** What the commands that follow may use. */
-export function offerOf({ relayOffer }: Surroundings): Offered {
-  return { extended: true, smtputf8: relayOffer?.smtputf8 ?? false, dsn: relayOffer?.dsn ?? false };
-}
-
-/** The lines of the reply to EHLO behind the first. */
-export function ehloKeywords(
+/** The reply to EHLO or HELO, and what the commands that follow may use. */
+export function answerGreeting(
+  verb: "EHLO" | "HELO",
   policy: SessionPolicy,
   surroundings: Surroundings,
-  offered: Offered,
   tlsActive: boolean,
-): readonly string[] {
-  const keywords = [
-    "PIPELINING",
-    `SIZE ${messageOctetsMax(policy, surroundings)}`,
-    "8BITMIME",
-    "ENHANCEDSTATUSCODES",
-  ];
+): { readonly offered: Offered; readonly reply: Reply } {
+  const { serverName } = policy;
+  if (verb === "HELO") return { offered: nothingOffered, reply: heloAccepted(serverName) };
+  const { relayOffer } = surroundings;
+  const offered = { extended: true, smtputf8: relayOffer?.smtputf8 ?? false, dsn: relayOffer?.dsn ?? false };
+  const size = `SIZE ${messageOctetsMax(policy, surroundings)}`;
+  const keywords = ["PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"];
   if (policy.starttlsOffered && !tlsActive) keywords.push("STARTTLS");
   if (offered.smtputf8) keywords.push("SMTPUTF8");
   if (offered.dsn) keywords.push("DSN");
-  return keywords;
+  return { offered, reply: ehloAccepted(serverName, keywords) };
 }
 
 /** The largest message that has a chance, in octets. */

@@ -1,0 +1,75 @@
+/**
+ * What a client session gives out: replies in order, log events, and the other actions, as one list.
+ * Counts errors as they are said. Not here: when something is said (client-session.ts).
+ */
+import type { LogEvent } from "../ops/events.ts";
+import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
+import type { ClientAction, ClientFacts } from "./client-messages.ts";
+import type { ReadCommand } from "./command-reader.ts";
+import { ReplyQueue, type Slot } from "./reply-queue.ts";
+import type { SessionTally } from "./session-tally.ts";
+
+export class ClientOutput {
+  readonly replies = new ReplyQueue();
+  readonly #facts: ClientFacts;
+  readonly #tally: SessionTally;
+  readonly #logDialogue: boolean;
+  #actions: ClientAction[] = [];
+
+  constructor(facts: ClientFacts, tally: SessionTally, logDialogue: boolean) {
+    this.#facts = facts;
+    this.#tally = tally;
+    this.#logDialogue = logDialogue;
+  }
+
+  emit(action: ClientAction): void {
+    this.#actions.push(action);
+  }
+
+  log(event: LogEvent): void {
+    this.#actions.push({ type: "log", event });
+  }
+
+  /** Hands the actions over, oldest first. */
+  drain(): readonly ClientAction[] {
+    const actions = this.#actions;
+    if (actions.length > 0) this.#actions = [];
+    return actions;
+  }
+
+  fill(slot: Slot, reply: Reply): void {
+    if (reply.code >= 500) this.#tally.errors += 1;
+    this.replies.fill(slot, reply);
+    this.#say(">", describeReply(reply));
+  }
+
+  /** A command that is refused by the session itself, not by what becomes of its mail. */
+  refuse(slot: Slot, reply: Reply, { shown }: ReadCommand): void {
+    const { session, address: client } = this.#facts;
+    this.fill(slot, reply);
+    this.log({ event: "command-refused", session, client, command: shown, reply: describeReply(reply) });
+  }
+
+  heard(read: ReadCommand): void {
+    this.#say("<", read.shown);
+  }
+
+  /** Lets out the replies whose turn has come. False if there are none. */
+  flush(): boolean {
+    const octets = this.replies.take();
+    if (octets !== undefined) this.emit({ type: "write", octets });
+    return octets !== undefined;
+  }
+
+  /** A last reply past all that are pending. */
+  sayLast(reply: Reply): void {
+    this.flush();
+    this.emit({ type: "write", octets: formatReply(reply) });
+    this.#say(">", describeReply(reply));
+  }
+
+  #say(direction: "<" | ">", text: string): void {
+    if (!this.#logDialogue) return;
+    this.log({ event: "dialogue", session: this.#facts.session, with: "client", direction, text });
+  }
+}
