@@ -42,7 +42,7 @@ export interface TransactionEvent {
   /** Why, where the reply alone does not tell: failure, or who left. */
   readonly reason: string | undefined;
   /** The client was gone before it could hear the reply. */
-  readonly unheard: boolean;
+  readonly unheard: true | undefined;
   /** Waiting for a relay connection; from DATA to the end of mail data; from there to the relay's answer. */
   readonly connectMs: number | undefined;
   readonly dataMs: number | undefined;

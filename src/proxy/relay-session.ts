@@ -194,6 +194,8 @@ export class RelaySession {
   #release(now: number): void {
     assert(this.#phase === "open" && !this.#awaited.includes("DATA"), "a release does not follow DATA");
     this.#releasing = true;
+    // RCPT commands that were not sent yet are nobody's wish any more.
+    this.#waiting.length = 0;
     if (this.#mailOpen) this.#send("RSET", "RSET", now);
     else if (this.#awaited.length === 0) this.#rest(now);
   }

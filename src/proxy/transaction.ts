@@ -141,6 +141,7 @@ export class Transaction {
     assert(this.#phase === "envelope", "DATA ends the envelope");
     if (this.#verdict !== undefined) {
       this.#host.fill(slot, this.#verdict.reply);
+      this.#finish(outcomeOf(this.#verdict.reply), this.#verdict.reply, this.#verdict.reason, now);
     } else if (this.#envelope.accepted.length === 0) {
       this.#host.fill(slot, this.#envelope.refused > 0 ? noValidRecipients : rcptFirst);
     } else {
@@ -420,7 +421,7 @@ export class Transaction {
       relayTls: relayTls === undefined ? undefined : `${relayTls.version} ${relayTls.cipher}`,
       reply: reply === undefined ? "" : describeReply(reply),
       reason,
-      unheard: this.#clientGone,
+      unheard: this.#clientGone || undefined,
       connectMs: rounded(this.#connectMs),
       dataMs: rounded(since(this.#dataAt, this.#dotAt ?? now)),
       answerMs: rounded(since(this.#dotAt, now)),

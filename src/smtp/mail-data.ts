@@ -132,6 +132,7 @@ export class MailDataScanner {
       if (lf < at) lf = indexOrEnd(octets, LF, at);
       if (cr < at) cr = indexOrEnd(octets, CR, at);
       if (cr + 1 < lf) {
+        this.#emit(octets.subarray(from, cr));
         this.#fault("bare-cr");
         return cr + 1;
       }
