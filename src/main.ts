@@ -15,6 +15,16 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<num
   demo,
 };
 
+const commandsHelp = `
+Commands:
+
+  serve             Relays mail until a signal ends it; also without a word.
+  check             Shows the configuration, and tries certificate and relay.
+                    Exit status 0: mail can be relayed; 1: it cannot.
+  demo [FILE.eml]   Sends a message through the proxy to a relay of its own,
+                    on this machine, and shows what was said and what arrived.
+`;
+
 let exitStatus = 0;
 
 const main = defineCommand({
@@ -34,7 +44,7 @@ const main = defineCommand({
 
 const args = process.argv.slice(2);
 if (args.includes("--help") || args.includes("-h")) {
-  process.stdout.write(renderHelp());
+  process.stdout.write(renderHelp() + commandsHelp);
 } else if (args.includes("--version") || args.includes("-V")) {
   process.stdout.write(`smtpproxy ${version} (${commit})\n`);
 } else {

@@ -1,4 +1,134 @@
-/** `smtpproxy demo`. */
-export async function demo(_args: readonly string[]): Promise<number> {
-  return 1;
+/**
+ * `smtpproxy demo [FILE.eml]`: a message goes through the proxy, before the reader's eyes.
+ * A relay of our own (demo-relay.ts) and the real proxy (net/server.ts) listen on free loopback ports, a client
+ * (demo-client.ts) sends the message, and what was said and what arrived is printed. Nothing leaves the machine,
+ * nothing touches the disk, and no configuration is read but the defaults.
+ * Exit status: 0 if the octets that arrived are those that were sent, but for one Received field; else 1; 78 for
+ * arguments that are wrong.
+ * Not here: the message's own wire form (demo-message.ts), what is told of the arrival (demo-report.ts).
+ */
+import { load } from "../config/load.ts";
+import { OPTIONS } from "../config/options.ts";
+import { BunNetwork } from "../net/bun-network.ts";
+import { Server } from "../net/server.ts";
+import { newSessionId } from "../net/session-id.ts";
+import { type Shell, stackOf } from "../net/shell.ts";
+import type { Network } from "../net/socket.ts";
+import { assert } from "../ops/assert.ts";
+import { type LogEvent, logLine } from "../ops/events.ts";
+import { formatLine } from "../ops/log.ts";
+import { commit, version } from "../version.ts";
+import { type Sent, sendMessage } from "./demo-client.ts";
+import { Dialogue } from "./demo-dialogue.ts";
+import { type DemoMessage, readMessage } from "./demo-message.ts";
+import { type ArrivedMessage, DemoRelay } from "./demo-relay.ts";
+import { reportArrival } from "./demo-report.ts";
+import { print } from "./print.ts";
+import { sampleKeys, sampleMessage } from "./sample-message.ts";
+import { exitConfig, explain, serverSettings } from "./settings.ts";
+
+/** For the whole of it; a message of the largest size takes seconds. */
+const demoMsMax = 120_000;
+const graceMs = 2_000;
+const proxyName = "proxy.demo.example";
+
+export async function demo(args: readonly string[]): Promise<number> {
+  const [path, ...more] = args.filter((arg) => arg !== "--");
+  const flag = args.find((arg) => arg.startsWith("-") && arg !== "--");
+  if (flag !== undefined || more.length > 0) {
+    explain(["demo takes one file and no options: smtpproxy demo [FILE.eml]"]);
+    return exitConfig;
+  }
+  const read = path === undefined ? undefined : readMessage(path);
+  if (read?.ok === false) {
+    explain([`cannot send ${path}: ${read.fault}`]);
+    return 1;
+  }
+  const sample: DemoMessage = { octets: sampleMessage, changes: [] };
+  return show(path ?? "a sample message", read?.message ?? sample);
+}
+
+async function show(name: string, message: DemoMessage): Promise<number> {
+  const { octets, changes } = message;
+  await print(
+    `smtpproxy ${version} (${commit}): the demo sends ${name}, ${octets.length} octets\n` +
+      changes.map((change) => `Of the file, ${change}.\n`).join(""),
+  );
+  const passage = await passThrough(octets);
+  await print(`\nWhat was said\n\n${indent(passage.dialogue)}`);
+  await print(`\nThe proxy's log\n\n${indent(passage.log)}\n`);
+  const [arrived, ...others] = passage.arrived;
+  if (!passage.sent.ok || arrived === undefined || others.length > 0) {
+    const fault = passage.sent.ok
+      ? `${passage.arrived.length} messages arrived instead of one`
+      : passage.sent.fault;
+    explain([`the demo failed: ${fault}`]);
+    return 1;
+  }
+  const report = await reportArrival(octets, arrived.octets, sampleKeys);
+  await print(report.text);
+  return report.same ? 0 : 1;
+}
+
+interface Passage {
+  readonly sent: Sent;
+  readonly arrived: readonly ArrivedMessage[];
+  readonly dialogue: string;
+  readonly log: string;
+}
+
+/** Relay, proxy and client, from the first listener to the last connection. */
+async function passThrough(message: Buffer): Promise<Passage> {
+  const dialogue = new Dialogue();
+  const log: string[] = [];
+  const write = (event: LogEvent): void => {
+    const line = logLine(event);
+    // The dialogue is shown from outside.
+    if (line.level !== "debug") log.push(`${formatLine("text", line, Date.now())}\n`);
+  };
+  const network = new BunNetwork((error) =>
+    write({ event: "fault", session: undefined, stack: stackOf(error) }),
+  );
+  const relay = new DemoRelay(network, dialogue);
+  const relayPort = relay.listen();
+  const shell: Shell = { network, log: write, newSessionId };
+  const server = new Server(shell, demoSettings(relayPort), undefined);
+  const { port } = server.listen({ host: "127.0.0.1", port: 0 });
+  const sent = await within(network, sendMessage(network, port, message, dialogue));
+  await server.shutdown(graceMs);
+  await relay.stop(graceMs);
+  return { sent, arrived: relay.messages, dialogue: dialogue.text, log: log.join("") };
+}
+
+/** The configuration that an operator gets who sets only what he must. */
+function demoSettings(relayPort: number) {
+  const loaded = load({
+    args: [
+      `--relay-host=127.0.0.1:${relayPort}`,
+      "--relay-tls=off",
+      `--server-name=${proxyName}`,
+      "--listen-address=127.0.0.1:0",
+    ],
+    environment: {},
+    hostName: proxyName,
+    readFile: (path) => {
+      throw new Error(`the demo reads no file, and not ${path}`);
+    },
+  });
+  assert(loaded.ok, `the demo's configuration is good, ${OPTIONS.relayHosts.name} included`);
+  const settings = serverSettings(loaded.config);
+  assert(settings.ok, "the demo's configuration names no file");
+  return settings.settings;
+}
+
+function within(network: Network, sending: Promise<Sent>): Promise<Sent> {
+  const late = new Promise<Sent>((resolve) => {
+    const fault = `not through after ${demoMsMax / 1000}s`;
+    network.timer(demoMsMax, () => resolve({ ok: false, fault }));
+  });
+  return Promise.race([sending, late]);
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, "  ");
 }

@@ -173,7 +173,8 @@ export class RelayConnection implements SocketHandler {
     this.#shell.log({ event: "fault", session: user.session, stack: stackOf(error) });
     this.#events.length = 0;
     this.abort();
-    user.report({ type: "lost", failure: { kind: "fault" } }, this);
+    // The dot may be out: nobody can tell any more.
+    user.report({ type: "lost", failure: { kind: "fault" }, dotSent: true }, this);
   }
 
   #flushSoon(): void {

@@ -150,13 +150,18 @@ export class ClientSession {
       deadline = this.#waitingSince + Math.min(handshakeMsMax, this.#policy.commandTimeoutMs);
     } else if (this.#transaction?.takesMailData === true) {
       if (!this.#paused) deadline = this.#waitingSince + this.#policy.dataTimeoutMs;
-    } else if (this.#output.replies.pending === 0) {
+    } else if (this.#hasTheWord) {
       deadline = Math.min(deadline, this.#waitingSince + this.#policy.commandTimeoutMs);
     }
     if (this.#congestedSince !== undefined) {
       deadline = Math.min(deadline, this.#congestedSince + this.#policy.commandTimeoutMs);
     }
     return deadline;
+  }
+
+  /** The client has all its replies, as far as we know, and is to say something. */
+  get #hasTheWord(): boolean {
+    return this.#output.replies.pending === 0 && this.#congestedSince === undefined;
   }
 
   /** Each wait has its own end; a `time` event that comes early ends none. */
@@ -218,13 +223,14 @@ export class ClientSession {
 
   /** False if there is no whole command, or if it has to wait for replies to those before it. */
   #carryOutNext(now: number): boolean {
+    // While DATA waits for its answer, what follows may be mail data: it is not looked at as a command.
+    const waits = this.#output.replies.pending > 0;
+    if (waits && this.#transaction?.takesRecipients !== true) return false;
     const read = this.#input.peek(this.#offered);
     if (read === undefined) return false;
     const tooManyErrors = this.#tally.errors >= this.#policy.maxErrors && read.command.verb !== "QUIT";
-    if (this.#output.replies.pending > 0) {
-      const joins = read.command.verb === "RCPT" && this.#transaction?.takesRecipients === true;
-      if (!joins || this.#output.replies.full || tooManyErrors) return false;
-    }
+    if (waits && (read.command.verb !== "RCPT" || this.#output.replies.full || tooManyErrors)) return false;
+    if (this.#output.replies.full) this.#flush(now);
     this.#input.shift();
     this.#tally.commands += 1;
     this.#output.heard(read);
@@ -378,7 +384,7 @@ export class ClientSession {
     const within = this.#transaction?.takesMailData === true;
     const pause =
       this.#congestedSince !== undefined ||
-      (within && this.#relayCongested) ||
+      (this.#transaction?.isStreaming === true && this.#relayCongested) ||
       (!within && this.#input.pendingOctets > inputOctetsMax);
     if (pause === this.#paused) return;
     this.#paused = pause;

@@ -38,33 +38,42 @@ export type Failure =
   /** The relay refused while mail data was still on its way, or said 421: its words are the client's answer. */
   | { readonly kind: "refused-early"; readonly reply: Reply };
 
-/** What the client hears. `dotSent`: the end of mail data was on its way, so the outcome is unknown. */
-export function replyToFailure(failure: Failure, dotSent: boolean): Reply {
+/** "setup": before the relay took a command of this mail. "answer": the dot is out, so the outcome is unknown. */
+export type FailureStage = "setup" | "mail" | "answer";
+
+/** What the client hears. */
+export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
   switch (failure.kind) {
-    case "unreachable":
-    case "refused-setup":
-    case "tls-not-offered":
-    case "handshake":
-    case "auth-not-offered":
-      return relayUnavailable;
-    case "extension-not-offered":
-      return relayLacksExtension;
     case "busy":
       return relayBusy;
     case "shutdown":
       return shuttingDown;
     case "fault":
       return ownFaultAtRelay;
+    case "extension-not-offered":
+      return relayLacksExtension;
+    case "unreachable":
+    case "refused-setup":
+    case "tls-not-offered":
+    case "handshake":
+    case "auth-not-offered":
+      return relayUnavailable;
     case "lost":
     case "timeout":
     case "garbled":
-      return dotSent ? relayOutcomeUnknown : relayLost;
+      return lossReplies[stage];
     case "refused-early":
-      return relayReply(failure.reply);
+      return stage === "setup" ? relayUnavailable : relayReply(failure.reply);
     default:
       return unreachable(failure);
   }
 }
+
+const lossReplies: Record<FailureStage, Reply> = {
+  setup: relayUnavailable,
+  mail: relayLost,
+  answer: relayOutcomeUnknown,
+};
 
 /** A relay's reply as the client hears it: verbatim, but for 421, which speaks of a connection not the client's. */
 export function relayReply(reply: Reply): Reply {

@@ -48,8 +48,8 @@ export type RelayReport =
   | { readonly type: "idle" }
   | { readonly type: "congested" }
   | { readonly type: "drained" }
-  /** The last report. */
-  | { readonly type: "lost"; readonly failure: Failure };
+  /** The last report. `dotSent`: the end of mail data is out and unanswered, so the relay may have the message. */
+  | { readonly type: "lost"; readonly failure: Failure; readonly dotSent: boolean };
 
 export type RelayEvent =
   | { readonly type: "opened" }

@@ -13,10 +13,11 @@
  * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
  */
 import { assert, unreachable } from "../ops/assert.ts";
-import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
+import { noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
 import type { Failure, SetupStep } from "./failures.ts";
+import { type AuthMove, type AuthStep, continueAuth, startAuth } from "./relay-auth.ts";
 import type {
   RelayAction,
   RelayCommand,
@@ -27,7 +28,7 @@ import type {
 } from "./relay-messages.ts";
 
 /** What the next reply belongs to. */
-type Step = SetupStep | "HELO" | "AUTH user name" | "AUTH password" | RelayCommand | "RSET";
+type Step = SetupStep | "HELO" | AuthStep | RelayCommand | "RSET";
 /** "setup" up to `ready`; "open": commands may be sent; "mail-data": 354 was said; "over": of no use any more. */
 type Phase = "setup" | "handshake" | "open" | "mail-data" | "over";
 
@@ -52,6 +53,10 @@ export class RelaySession {
   #idleSince: number | undefined;
   /** MAIL was sent and neither the end of mail data nor RSET was answered since. */
   #mailOpen = false;
+  /** Replies that came together are being taken. */
+  #reading = false;
+  /** The end of mail data was sent and is not answered. */
+  #dotSent = false;
   #releasing = false;
   /** The last two octets of mail data, for the assertion before the dot. */
   #lastOctet = 0;
@@ -67,8 +72,10 @@ export class RelaySession {
     if (this.#phase === "over") return;
     switch (event.type) {
       case "opened":
-        if (this.#settings.tls === "implicit") this.#startHandshake();
-        else this.#awaited.push("greeting");
+        if (this.#settings.tls === "implicit") {
+          this.#phase = "handshake";
+          this.#secure();
+        } else this.#awaited.push("greeting");
         break;
       case "octets":
         this.#read(event.octets, now);
@@ -176,6 +183,8 @@ export class RelaySession {
           "the dot stands at the start of a line",
         );
         this.#phase = "open";
+        if (this.#saidTooMuch()) break;
+        this.#dotSent = true;
         this.#await("end of mail data", now);
         this.#actions.push({ type: "write", octets: endOfData });
         break;
@@ -219,24 +228,29 @@ export class RelaySession {
 
   // --- What the relay says -----------------------------------------------------------------------------------
 
+  /** What is said in answer waits until all that the relay has said is read: no reply may answer what comes later. */
   #read(octets: Buffer, now: number): void {
     if (this.#phase === "handshake") {
       this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
       return;
     }
     const { replies, defect } = this.#reader.push(octets);
-    for (const [index, reply] of replies.entries()) {
+    this.#reading = true;
+    for (const reply of replies) {
       this.#say("<", describeReply(reply));
-      const more = index + 1 < replies.length || this.#reader.pendingOctets > 0 || defect !== undefined;
-      this.#answered(reply, more, now);
+      this.#answered(reply, now);
       if (this.#isOver()) return;
     }
+    this.#reading = false;
     if (defect !== undefined) this.#lose({ kind: "garbled", detail: `${defect} reply` }, "terminate");
+    else if (!this.#isSecuring()) this.#sendWaiting(now);
+    else if (!this.#saidTooMuch()) this.#secure();
   }
 
-  /** `more`: the relay said more than this reply already, which nothing may precede a TLS handshake. */
-  #answered(reply: Reply, more: boolean, now: number): void {
+  #answered(reply: Reply, now: number): void {
     const step = this.#awaited.shift();
+    const { credentials } = this.#settings;
+    const [mechanism] = this.#offer.auth;
     this.#since = now;
     const accepted = reply.code >= 200 && reply.code < 300;
     const refused = reply.code >= 400;
@@ -249,7 +263,7 @@ export class RelaySession {
         else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
         break;
       case "EHLO":
-        if (accepted) this.#ehloAnswered(parseEhloReply(reply), now);
+        if (accepted) this.#ehloAnswered(reply, now);
         else if (reply.code >= 500 && !this.#needsExtensions()) {
           this.#send("HELO", `HELO ${this.#settings.heloName}`, now);
         } else this.#refuseSetup(step, reply);
@@ -259,16 +273,15 @@ export class RelaySession {
         else this.#refuseSetup("EHLO", reply);
         break;
       case "STARTTLS":
-        if (reply.code === 220 && more) {
-          this.#lose({ kind: "garbled", detail: "octets behind the reply to STARTTLS" }, "terminate");
-        } else if (reply.code === 220) this.#startHandshake();
+        if (reply.code === 220) this.#phase = "handshake";
         else if (this.#plainWillDo()) this.#ready();
         else this.#refuseSetup(step, reply);
         break;
       case "AUTH":
       case "AUTH user name":
       case "AUTH password":
-        this.#authAnswered(step, reply, now);
+        assert(credentials !== undefined && mechanism !== undefined, "AUTH was begun with both");
+        this.#authMoves(continueAuth(mechanism, step, reply, credentials), reply, now);
         break;
       case "RSET":
         if (accepted) {
@@ -286,7 +299,10 @@ export class RelaySession {
           this.#lose({ kind: "garbled", detail: `${reply.code} in answer to ${step}` }, "terminate");
         } else {
           if (step === "DATA" && !refused) this.#phase = "mail-data";
-          if (step === "end of mail data") this.#mailOpen = false;
+          if (step === "end of mail data") {
+            this.#mailOpen = false;
+            this.#dotSent = false;
+          }
           this.#report({ type: "reply", to: step, reply });
           if (this.#releasing && !this.#mailOpen && this.#awaited.length === 0) this.#rest(now);
         }
@@ -294,7 +310,6 @@ export class RelaySession {
       default:
         unreachable(step);
     }
-    this.#sendWaiting(now);
   }
 
   /** Nothing was asked. During mail data a refusal is the relay's honest word; everything else breaks the protocol. */
@@ -318,7 +333,8 @@ export class RelaySession {
     return this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
   }
 
-  #ehloAnswered(offer: RelayOffer, now: number): void {
+  #ehloAnswered(reply: Reply, now: number): void {
+    const offer = parseEhloReply(reply);
     this.#offer = offer;
     const { tls, credentials } = this.#settings;
     if (!this.#secured && tls !== "off") {
@@ -329,39 +345,19 @@ export class RelaySession {
       this.#ready();
     } else {
       assert(this.#secured, "credentials travel over TLS only");
-      this.#authenticate(offer.auth[0], credentials, now);
+      const [mechanism] = offer.auth;
+      if (mechanism === undefined) this.#quit({ kind: "auth-not-offered" });
+      else this.#authMoves(startAuth(mechanism, credentials), reply, now);
     }
   }
 
-  #authenticate(
-    mechanism: AuthMechanism | undefined,
-    credentials: { readonly username: string; readonly password: string },
-    now: number,
-  ): void {
-    if (mechanism === undefined) {
-      this.#quit({ kind: "auth-not-offered" });
-    } else if (mechanism === "PLAIN") {
-      const response = base64(`\0${credentials.username}\0${credentials.password}`);
-      this.#send("AUTH", `AUTH PLAIN ${response}`, now, "AUTH PLAIN (hidden)");
-    } else {
-      this.#send("AUTH", "AUTH LOGIN", now);
-    }
+  #authMoves(move: AuthMove, reply: Reply, now: number): void {
+    if (move.move === "done") this.#ready();
+    else if (move.move === "refused") this.#refuseSetup("AUTH", reply);
+    else this.#send(move.step, move.line, now, move.shown);
   }
 
-  #authAnswered(step: "AUTH" | "AUTH user name" | "AUTH password", reply: Reply, now: number): void {
-    const { credentials } = this.#settings;
-    assert(credentials !== undefined, "AUTH needs credentials");
-    const login = this.#offer.auth[0] === "LOGIN";
-    if (reply.code === 235 && (step === "AUTH password" || !login)) this.#ready();
-    else if (reply.code === 334 && login && step === "AUTH") {
-      this.#send("AUTH user name", base64(credentials.username), now, "(hidden)");
-    } else if (reply.code === 334 && step === "AUTH user name") {
-      this.#send("AUTH password", base64(credentials.password), now, "(hidden)");
-    } else this.#refuseSetup("AUTH", reply);
-  }
-
-  #startHandshake(): void {
-    this.#phase = "handshake";
+  #secure(): void {
     const { tls } = this.#settings;
     this.#actions.push({ type: "secure", verify: tls === "verify" || tls === "implicit" });
   }
@@ -370,6 +366,8 @@ export class RelaySession {
     assert(this.#phase === "handshake", "a handshake was under way");
     this.#phase = "setup";
     this.#secured = true;
+    // RFC 3207 §4.2: what was offered before counts no more, not even for a relay that knows only HELO within.
+    this.#offer = noOffer;
     this.#since = now;
     if (this.#settings.tls === "implicit") this.#awaited.push("greeting");
     else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
@@ -388,18 +386,25 @@ export class RelaySession {
 
   #send(step: Step, line: string, now: number, shown = line): void {
     this.#waiting.push({ step, line, shown });
-    this.#sendWaiting(now);
+    if (!this.#reading) this.#sendWaiting(now);
   }
 
   #sendWaiting(now: number): void {
     while (this.#waiting.length > 0 && (this.#awaited.length === 0 || this.#offer.pipelining)) {
-      if (this.#isOver()) return;
+      if (this.#isOver() || this.#saidTooMuch()) return;
       const next = this.#waiting.shift();
       assert(next !== undefined, "a command was waiting");
       this.#say(">", next.shown);
       this.#await(next.step, now);
       this.#actions.push({ type: "write", octets: Buffer.from(`${next.line}\r\n`, "latin1") });
     }
+  }
+
+  /** Half a reply to nothing would become the reply to the command that follows: the connection is lost instead. */
+  #saidTooMuch(): boolean {
+    const tooMuch = this.#awaited.length === 0 && this.#reader.pendingOctets > 0;
+    if (tooMuch) this.#lose({ kind: "garbled", detail: "half a reply in answer to nothing" }, "terminate");
+    return tooMuch;
   }
 
   #await(step: Step, now: number): void {
@@ -416,12 +421,16 @@ export class RelaySession {
   #lose(failure: Failure, end: "close" | "terminate"): void {
     this.#phase = "over";
     this.#actions.push({ type: end });
-    this.#report({ type: "lost", failure });
+    this.#report({ type: "lost", failure, dotSent: this.#dotSent });
   }
 
-  /** A method, for the compiler does not see that a call in between may have ended the session. */
+  // Methods, for the compiler does not see that a call in between may have changed the phase.
   #isOver(): boolean {
     return this.#phase === "over";
+  }
+
+  #isSecuring(): boolean {
+    return this.#phase === "handshake";
   }
 
   #report(report: RelayReport): void {
@@ -431,8 +440,4 @@ export class RelaySession {
   #say(direction: "<" | ">", text: string): void {
     this.#actions.push({ type: "dialogue", direction, text });
   }
-}
-
-function base64(text: string): string {
-  return Buffer.from(text, "utf8").toString("base64");
 }

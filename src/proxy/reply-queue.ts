@@ -18,10 +18,11 @@ export const slotsMax = 256;
 
 export class ReplyQueue {
   readonly #slots: Slot[] = [];
+  #unanswered = 0;
 
-  /** Commands that were read and not answered. */
+  /** Commands that were carried out and are not answered yet. */
   get pending(): number {
-    return this.#slots.length;
+    return this.#unanswered;
   }
 
   get full(): boolean {
@@ -32,12 +33,14 @@ export class ReplyQueue {
     assert(!this.full, "a full reply queue takes no command");
     const slot: Slot = { reply: undefined };
     this.#slots.push(slot);
+    this.#unanswered += 1;
     return slot;
   }
 
   fill(slot: Slot, reply: Reply): void {
     assert(slot.reply === undefined, "a command is answered once");
     slot.reply = reply;
+    this.#unanswered -= 1;
   }
 
   /** Takes what may go out now, as octets in order. */

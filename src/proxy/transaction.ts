@@ -109,6 +109,11 @@ export class Transaction {
     return this.#phase === "streaming" || this.#phase === "discarding";
   }
 
+  /** Mail data goes on to the relay as it comes. */
+  get isStreaming(): boolean {
+    return this.#phase === "streaming";
+  }
+
   /** What a client that stays silent within mail data is told, if something is known to be wrong with its mail. */
   get objection(): Reply | undefined {
     return this.#verdict?.reply;
@@ -267,7 +272,7 @@ export class Transaction {
   unavailable(failure: Failure): void {
     this.#tie = "none";
     this.#acquiringSince = undefined;
-    this.#fail(failure, false);
+    this.#refuseEnvelope(replyToFailure(failure, "setup"), describeFailure(failure));
   }
 
   report(report: RelayReport, now: number): void {
@@ -276,7 +281,7 @@ export class Transaction {
         this.#replied(report.to, report.reply, now);
         break;
       case "lost":
-        this.#lost(report.failure, now);
+        this.#lost(report.failure, report.dotSent, now);
         break;
       case "ready":
       case "idle":
@@ -333,32 +338,23 @@ export class Transaction {
     }
   }
 
-  #lost(failure: Failure, now: number): void {
+  #lost(failure: Failure, dotSent: boolean, now: number): void {
     this.#tie = "none";
     if (this.#phase === "envelope" && this.#relay?.reused === true && !this.#answered) {
       this.#acquire(true, now);
-    } else if (this.#phase === "answer") {
-      const reply = replyToFailure(failure, true);
+    } else if (this.#phase === "data" || this.#phase === "answer") {
+      const reply = replyToFailure(failure, dotSent ? "answer" : "mail");
       this.#fillDataSlot(reply);
-      const outcome = failure.kind === "refused-early" ? outcomeOf(reply) : "unknown";
-      this.#finish(outcome, reply, describeFailure(failure), now);
-    } else if (this.#phase === "data") {
-      const reply = replyToFailure(failure, false);
-      this.#fillDataSlot(reply);
-      this.#finish(outcomeOf(reply), reply, describeFailure(failure), now);
+      const known = !dotSent || failure.kind === "refused-early";
+      this.#finish(known ? outcomeOf(reply) : "unknown", reply, describeFailure(failure), now);
     } else {
-      this.#fail(failure, this.#phase === "streaming");
+      const reply = replyToFailure(failure, "mail");
+      if (this.#phase === "streaming") this.#discard(reply, describeFailure(failure));
+      else this.#refuseEnvelope(reply, describeFailure(failure));
     }
   }
 
-  /** The relay is of no use to this transaction any more. What waits is answered; what follows hears the same. */
-  #fail(failure: Failure, withinMailData: boolean): void {
-    const reply = replyToFailure(failure, false);
-    const reason = describeFailure(failure);
-    if (withinMailData) this.#discard(reply, reason);
-    else this.#refuseEnvelope(reply, reason);
-  }
-
+  /** The relay is of no use to this envelope any more. What waits is answered; what follows hears the same. */
   #refuseEnvelope(reply: Reply, reason: string): void {
     this.#verdict = { reply, reason };
     this.#envelope.refuseWaiting(reply);
