@@ -109,7 +109,7 @@ export function probe(
         attached: (connection, offer) => {
           const readyMs = Math.round(network.now() - startedAt);
           result = { ok: true, offer, tls: connection.tls, handshakeFailure: failures[0], readyMs };
-          pool.takeBack(connection, offer);
+          pool.takeBack(connection, offer, "check");
           connection.order({ order: "release" });
           network.timer(closeMsMax, settle);
         },

@@ -44,7 +44,7 @@ export function verifyDkim(message: Buffer, keys: DkimKeys): readonly DkimResult
 function verifyOne(signature: Field, fields: readonly Field[], body: string, keys: DkimKeys): DkimResult {
   const tags = readTags(signature.raw.slice(signature.raw.indexOf(":") + 1));
   const tag = (name: string): string => tags.get(name) ?? "";
-  const [headerForm = "simple", bodyForm = "simple"] = tag("c").toLowerCase().split("/");
+  const [headerForm = "simple", bodyForm = "simple"] = (tags.get("c") ?? "simple").toLowerCase().split("/");
   const result = { domain: tag("d"), selector: tag("s") };
   const [algorithm, hash] = tag("a").toLowerCase().split("-");
   if (hash !== "sha256" || !isForm(headerForm) || !isForm(bodyForm)) {
@@ -102,7 +102,7 @@ function splitFields(header: string): readonly Field[] {
 }
 
 /** What was signed of the header section: the fields named, each name from the last one upwards, then our own. */
-export function signedHeader(
+function signedHeader(
   signature: Field,
   fields: readonly Field[],
   names: readonly string[],

@@ -57,13 +57,13 @@ function receivedLines(received: Buffer): readonly string[] {
 async function describeParts(octets: Buffer): Promise<readonly string[]> {
   const mail = await parse(octets);
   if (typeof mail === "string") return [row("unreadable", visible(mail))];
-  const words = (mail.text ?? "").length;
+  const characters = (mail.text ?? "").length;
   return [
     row("From", visible(mail.from?.text ?? "none")),
     row("To", visible(addresses(mail.to))),
     row("Subject", visible(mail.subject ?? "none")),
     row("Date", mail.date?.toISOString() ?? "none"),
-    row("Text", words === 0 ? "none" : `${words} characters`),
+    row("Text", characters === 0 ? "none" : `${characters} characters`),
     ...mail.attachments.slice(0, partsMax).map(describeAttachment),
     ...(mail.attachments.length > partsMax
       ? [row("", `and ${mail.attachments.length - partsMax} more`)]

@@ -1,7 +1,7 @@
 /**
  * `smtpproxy serve`: the proxy, until a signal ends it.
  * SIGHUP reads certificate and key again; running sessions keep theirs. SIGTERM and SIGINT stop listening and let
- * transactions in progress end within SHUTDOWN_GRACE; a second one does not wait.
+ * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
 import type { Config } from "../config/options.ts";
@@ -22,7 +22,23 @@ const dayMs = 86_400_000;
 /** A certificate with less than this left is worth a warning at the start. */
 const expiryWarningMs = 14 * dayMs;
 
+/** What the signals do at the moment. */
+interface Signals {
+  reload: () => void;
+  stop: (signal: string) => void;
+}
+
+/** Before the start is over a SIGHUP has nothing to read again, and a SIGTERM nothing to wait for. */
+function catchSignals(): Signals {
+  const signals: Signals = { reload: () => {}, stop: () => process.exit(0) };
+  process.on("SIGTERM", () => signals.stop("SIGTERM"));
+  process.on("SIGINT", () => signals.stop("SIGINT"));
+  process.on("SIGHUP", () => signals.reload());
+  return signals;
+}
+
 export async function serve(args: readonly string[]): Promise<number> {
+  const signals = catchSignals();
   const loaded = loadOrExplain(args);
   if (loaded === undefined) return exitConfig;
   const { config } = loaded;
@@ -40,6 +56,9 @@ export async function serve(args: readonly string[]): Promise<number> {
 
   const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
   const shell = makeShell(log);
+  process.on("uncaughtException", (error) => {
+    shell.log({ event: "fault", session: undefined, stack: stackOf(error) });
+  });
   const relay = config.relayHosts.map(({ text }) => text).join(", ");
   shell.log({ event: "start", version: `${version} (${commit})`, relay });
   for (const warning of loaded.warnings) shell.log({ event: "configuration", warning });
@@ -55,7 +74,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     explain([error instanceof Error ? error.message : String(error)]);
     return 1;
   }
-  await untilSignal(shell, config, server);
+  await untilSignal(shell, config, server, signals);
   log.flush();
   return 0;
 }
@@ -68,13 +87,14 @@ function makeShell(log: Log): Shell {
   return { network, log: write, newSessionId };
 }
 
-/** Resolves when the server has been shut down. */
-function untilSignal(shell: Shell, config: Config, server: Server): Promise<void> {
+/** Resolves when the server has been shut down. A second signal ends the grace. */
+function untilSignal(shell: Shell, config: Config, server: Server, signals: Signals): Promise<void> {
   return new Promise((resolve) => {
     let stopping = false;
-    const stop = (signal: string): void => {
+    signals.reload = () => reload(shell, config, server);
+    signals.stop = (signal) => {
       if (stopping) {
-        resolve();
+        server.hurry();
         return;
       }
       stopping = true;
@@ -84,12 +104,6 @@ function untilSignal(shell: Shell, config: Config, server: Server): Promise<void
         resolve();
       });
     };
-    process.on("SIGTERM", () => stop("SIGTERM"));
-    process.on("SIGINT", () => stop("SIGINT"));
-    process.on("SIGHUP", () => reload(shell, config, server));
-    process.on("uncaughtException", (error) => {
-      shell.log({ event: "fault", session: undefined, stack: stackOf(error) });
-    });
   });
 }
 

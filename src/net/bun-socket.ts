@@ -23,6 +23,8 @@
 
 import { isIP } from "node:net";
 import { assert } from "../ops/assert.ts";
+import { noteReceived } from "./collector.ts";
+import { kernelQueuedOctets } from "./libc.ts";
 import {
   type ClientTls,
   congestedOctets,
@@ -100,6 +102,11 @@ export class BunSocket implements Socket {
     return this.#queuedOctets;
   }
 
+  get unreadOctets(): number {
+    const fd = "fd" in this.#raw && typeof this.#raw.fd === "number" ? this.#raw.fd : -1;
+    return this.#queuedOctets + (fd < 0 ? 0 : kernelQueuedOctets(fd));
+  }
+
   handle(handler: SocketHandler): void {
     this.#handler = handler;
   }
@@ -166,6 +173,7 @@ export class BunSocket implements Socket {
   /** `secured`: it comes from the TLS socket, and not as ciphertext from the raw one. */
   received(octets: Buffer, secured: boolean): void {
     if (secured !== (this.#stream !== this.#raw)) return;
+    noteReceived(octets.length);
     if (this.#phase === "open") this.#tell(() => this.#handler.octets(octets));
   }
 

@@ -181,7 +181,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
       this.#request = undefined;
       this.#relay = undefined;
       if (relay === undefined) return;
-      this.#around.pool.takeBack(relay.connection, relay.offer);
+      this.#around.pool.takeBack(relay.connection, relay.offer, this.session);
       relay.connection.order(order);
       if (order.order === "drop") this.#around.pool.lost(relay.connection);
     } else {

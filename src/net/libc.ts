@@ -15,6 +15,7 @@ const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const ECONNREFUSED = 111;
+const SIOCOUTQ = 0x5411;
 /** sizeof(sun_path), with its final NUL. */
 const unixPathOctetsMax = 108;
 
@@ -22,6 +23,7 @@ const symbols = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 } as const;
@@ -59,6 +61,12 @@ function socketOption(fd: number, name: number): number | undefined {
   const value = new Int32Array(1);
   const size = new Uint32Array([value.byteLength]);
   return libc()?.getsockopt(fd, SOL_SOCKET, name, ptr(value), ptr(size)) === 0 ? value[0] : undefined;
+}
+
+/** Octets that the kernel took for this socket and that its peer has not acknowledged; 0 where nobody can tell. */
+export function kernelQueuedOctets(fd: number): number {
+  const value = new Int32Array(1);
+  return libc()?.ioctl(fd, SIOCOUTQ, ptr(value)) === 0 ? (value[0] ?? 0) : 0;
 }
 
 /** Whether a unix socket's file has nobody behind it any more (ECONNREFUSED, and nothing else). Never waits. */

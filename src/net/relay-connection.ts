@@ -30,6 +30,8 @@ export class RelayConnection implements SocketHandler {
   #running = false;
   #flushing = false;
   #congested = false;
+  /** What the relay had not read when that was last looked at. */
+  #unreadOctets = 0;
   #tls: TlsFacts | undefined;
 
   constructor(
@@ -50,7 +52,7 @@ export class RelayConnection implements SocketHandler {
     this.#timer = new WakeTimer(
       shell.network,
       () => this.#session.deadline(),
-      () => this.#run({ type: "time" }),
+      () => this.#wake(),
     );
   }
 
@@ -85,7 +87,7 @@ export class RelayConnection implements SocketHandler {
   }
 
   octets(octets: Buffer): void {
-    this.#run({ type: "octets", octets });
+    this.#run({ type: "octets", octets, unsent: this.#socket.queuedOctets > 0 });
   }
 
   ended(): void {
@@ -109,6 +111,14 @@ export class RelayConnection implements SocketHandler {
   closed(reason: string): void {
     this.#run({ type: "closed", reason });
     this.#timer.stop();
+  }
+
+  /** A relay that reads slowly, but reads, is no silent one. */
+  #wake(): void {
+    const { unreadOctets } = this.#socket;
+    const reads = unreadOctets > 0 && unreadOctets < this.#unreadOctets;
+    this.#unreadOctets = unreadOctets;
+    this.#run({ type: reads ? "progress" : "time" });
   }
 
   /** An event that comes while another is carried out waits for its turn. */
@@ -185,6 +195,7 @@ export class RelayConnection implements SocketHandler {
       this.#socket.flush();
       if (this.#congested || this.#socket.queuedOctets <= congestedOctets) return;
       this.#congested = true;
+      this.#unreadOctets = this.#socket.unreadOctets;
       this.#run({ type: "congested" });
     });
   }

@@ -15,10 +15,11 @@ import {
   type RelayPlace,
   RelayRoute,
   RestingPlaces,
+  type RouteStep,
 } from "../proxy/relay-route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import { RelayConnection, type RelayUser } from "./relay-connection.ts";
-import type { Shell } from "./shell.ts";
+import { type Shell, stackOf } from "./shell.ts";
 import type { Dial } from "./socket.ts";
 
 export interface PoolSettings extends RelaySettings {
@@ -56,7 +57,8 @@ export class RelayPool {
   readonly #resting = new RestingPlaces();
   /** The most recently used is last, and is taken first. */
   readonly #idle: IdleConnection[] = [];
-  #connections = 0;
+  readonly #open = new Set<RelayConnection>();
+  #dialling = 0;
   #stopped = false;
 
   constructor(shell: Shell, settings: PoolSettings, surroundings: PoolSurroundings) {
@@ -67,7 +69,7 @@ export class RelayPool {
 
   /** Open connections and dials under way. */
   get connections(): number {
-    return this.#connections;
+    return this.#open.size + this.#dialling;
   }
 
   get idleConnections(): number {
@@ -85,32 +87,36 @@ export class RelayPool {
         return { cancel: () => {} };
       }
     }
-    if (this.#connections >= this.#settings.connectionsMax) {
+    // An idle connection that may not serve now is worth less than one that may.
+    if (this.connections >= this.#settings.connectionsMax) this.#idle[0]?.connection.dismiss();
+    if (this.connections >= this.#settings.connectionsMax) {
       client.unavailable(this.#stopped ? { kind: "shutdown" } : { kind: "busy" });
       return { cancel: () => {} };
     }
-    this.#connections += 1;
+    this.#dialling += 1;
     return new Acquisition(this.#shell, this.#settings, this.#resting, {
       session: client.session,
       done: (connection, offer) => {
+        this.#dialling -= 1;
+        this.#open.add(connection);
         this.#surroundings.relayOffer = offer;
         connection.use(client);
         client.attached(connection, offer, false);
       },
       gaveUp: (failure) => {
-        this.#connections -= 1;
+        this.#dialling -= 1;
         client.unavailable(failure);
       },
       cancelled: () => {
-        this.#connections -= 1;
+        this.#dialling -= 1;
       },
     });
   }
 
-  /** The user of a connection is through with it. Its reports come to the pool until it is idle or lost. */
-  takeBack(connection: RelayConnection, offer: RelayOffer): void {
+  /** The user of a connection is through with it; its `session` stays in the log. Its reports come to the pool until it is idle or lost. */
+  takeBack(connection: RelayConnection, offer: RelayOffer, session: string): void {
     connection.use({
-      session: "",
+      session,
       report: (report: RelayReport) => {
         if (report.type === "lost") this.lost(connection);
         else if (report.type === "idle") this.#keep({ connection, offer });
@@ -118,9 +124,9 @@ export class RelayPool {
     });
   }
 
-  /** A connection is no more. */
+  /** A connection is no more. May be told more than once. */
   lost(connection: RelayConnection): void {
-    this.#connections -= 1;
+    this.#open.delete(connection);
     const index = this.#idle.findIndex((idle) => idle.connection === connection);
     if (index !== -1) this.#idle.splice(index, 1);
   }
@@ -186,8 +192,17 @@ class Acquisition implements RelayRequest {
     this.#end.cancelled();
   }
 
+  /** A throw of ours on the way is this acquisition's failure and nobody else's. */
   #step(): void {
-    const step = this.#route.next();
+    try {
+      this.#take(this.#route.next());
+    } catch (error) {
+      this.#shell.log({ event: "fault", session: this.#end.session, stack: stackOf(error) });
+      this.#giveUp({ kind: "fault" });
+    }
+  }
+
+  #take(step: RouteStep): void {
     switch (step.step) {
       case "resolve":
         this.#resolve(step.relay);
@@ -196,10 +211,15 @@ class Acquisition implements RelayRequest {
         this.#dialPlace(step.place);
         break;
       case "give-up":
-        this.#over = true;
-        this.#end.gaveUp(step.failure);
+        this.#giveUp(step.failure);
         break;
     }
+  }
+
+  #giveUp(failure: Failure): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#end.gaveUp(failure);
   }
 
   #resolve(relay: RelayHost): void {

@@ -42,7 +42,7 @@ export class Server {
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ClientConnection>();
   #tls: ServerTls | undefined;
-  #emptied: (() => void) | undefined;
+  #waitedEnough: (() => void) | undefined;
 
   constructor(shell: Shell, settings: ServerSettings, tls: ServerTls | undefined) {
     this.#shell = shell;
@@ -89,19 +89,24 @@ export class Server {
     for (const listener of this.#listeners) listener.stop();
     this.#pool.stop();
     for (const connection of [...this.#connections]) connection.shutdown();
-    await this.#empty(graceMs);
+    await this.#wait(graceMs);
     const cut = this.#connections.size;
     for (const connection of [...this.#connections]) connection.cut();
-    await this.#empty(closeMs);
+    await this.#wait(closeMs);
     return cut;
   }
 
-  /** Resolves when no session is left, or after `limitMs`. */
-  #empty(limitMs: number): Promise<void> {
+  /** Ends the grace of a shutdown that is under way. */
+  hurry(): void {
+    this.#waitedEnough?.();
+  }
+
+  /** Resolves when no session is left, or after `limitMs`, or when it is to hurry. */
+  #wait(limitMs: number): Promise<void> {
     if (this.#connections.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.#shell.network.timer(limitMs, resolve);
-      this.#emptied = () => {
+      this.#waitedEnough = () => {
         timer.cancel();
         resolve();
       };
@@ -131,6 +136,6 @@ export class Server {
 
   #over(connection: ClientConnection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#emptied?.();
+    if (this.#connections.size === 0) this.#waitedEnough?.();
   }
 }

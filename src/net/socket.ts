@@ -62,6 +62,8 @@ export interface Socket {
   readonly local: Endpoint;
   /** Octets accepted by `write` and not yet by the kernel. */
   readonly queuedOctets: number;
+  /** These and what the kernel holds that the peer has not acknowledged: shrinks as the peer reads. Costs a call. */
+  readonly unreadOctets: number;
   /** Replaces the handler (the pool hands a connection on). */
   handle(handler: SocketHandler): void;
   /** Queues octets; nothing leaves before `flush`. The Buffer is kept, not copied. No-op once closed. */

@@ -15,6 +15,7 @@ export class ClientOutput {
   readonly #tally: SessionTally;
   readonly #logDialogue: boolean;
   #actions: ClientAction[] = [];
+  #octets = 0;
 
   constructor(facts: ClientFacts, tally: SessionTally, logDialogue: boolean) {
     this.#facts = facts;
@@ -30,9 +31,15 @@ export class ClientOutput {
     this.#actions.push({ type: "log", event });
   }
 
+  /** Octets given out and not handed over yet. */
+  get octets(): number {
+    return this.#octets;
+  }
+
   /** Hands the actions over, oldest first. */
   drain(): readonly ClientAction[] {
     const actions = this.#actions;
+    this.#octets = 0;
     if (actions.length > 0) this.#actions = [];
     return actions;
   }
@@ -57,8 +64,10 @@ export class ClientOutput {
   /** Lets out the replies whose turn has come. False if there are none. */
   flush(): boolean {
     const octets = this.replies.take();
-    if (octets !== undefined) this.emit({ type: "write", octets });
-    return octets !== undefined;
+    if (octets === undefined) return false;
+    this.#octets += octets.length;
+    this.emit({ type: "write", octets });
+    return true;
   }
 
   /** A last reply past all that are pending. */

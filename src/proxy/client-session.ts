@@ -35,6 +35,8 @@ import { Transaction, type TransactionHost } from "./transaction.ts";
 
 /** Commands read ahead of their execution; beyond it the client is not read. */
 export const inputOctetsMax = 64 * 1024;
+/** Replies of one turn: further commands wait for the next, so that short ones with long replies pile up nothing. */
+export const turnOctetsMax = 64 * 1024;
 export const handshakeMsMax = 60_000;
 
 /** "open": commands or mail data. "closing": the last reply is on its way. "gone": the client is. */
@@ -45,10 +47,14 @@ export class ClientSession {
   readonly #surroundings: Surroundings;
   readonly #facts: ClientFacts;
   readonly #host: TransactionHost = {
-    emit: (action) => this.#emit(action),
+    emit: (action) => this.#output.emit(action),
     openSlot: () => this.#output.replies.open(),
     fill: (slot, reply) => this.#output.fill(slot, reply),
-    over: (relayed) => this.#transactionOver(relayed),
+    over: (relayed) => {
+      this.#transaction = undefined;
+      this.#relayCongested = false;
+      if (relayed) this.#tally.errors = 0;
+    },
   };
   #input = new CommandReader();
   #phase: Phase = "open";
@@ -62,6 +68,8 @@ export class ClientSession {
   #paused = false;
   #relayCongested = false;
   #congestedSince: number | undefined;
+  /** Commands were left for the next turn, which is due at once. */
+  #behindSince: number | undefined;
   /** Since when the client has the word; for "handshake" since when that runs. */
   #waitingSince: number;
   readonly #tally: SessionTally;
@@ -145,6 +153,7 @@ export class ClientSession {
   /** When to send a `time` event at the latest, in the milliseconds of `now`. */
   deadline(): number {
     if (this.#phase === "closing" || this.#phase === "gone") return Number.POSITIVE_INFINITY;
+    if (this.#behindSince !== undefined) return this.#behindSince;
     let deadline = this.#transaction?.deadline() ?? Number.POSITIVE_INFINITY;
     if (this.#phase === "handshake") {
       deadline = this.#waitingSince + Math.min(handshakeMsMax, this.#policy.commandTimeoutMs);
@@ -201,6 +210,7 @@ export class ClientSession {
 
   /** Carries out what can be carried out: mail data, then commands as far as their order allows. */
   #work(now: number): void {
+    this.#behindSince = undefined;
     while (this.#phase === "open") {
       const transaction = this.#transaction;
       if (transaction?.takesMailData === true) {
@@ -213,6 +223,11 @@ export class ClientSession {
           transaction.abandon("mail data too long", now);
           this.#end(objection, "mail data too long", now);
         }
+      } else if (this.#congestedSince !== undefined) {
+        break;
+      } else if (this.#output.octets > turnOctetsMax) {
+        this.#behindSince = now;
+        break;
       } else if (this.#draining && transaction === undefined && this.#output.replies.pending === 0) {
         this.#end(catalogue.shuttingDown, "shutdown", now);
       } else if (!this.#carryOutNext(now)) {
@@ -334,12 +349,6 @@ export class ClientSession {
     this.#output.fill(slot, catalogue.mailAccepted);
   }
 
-  #transactionOver(relayed: boolean): void {
-    this.#transaction = undefined;
-    this.#relayCongested = false;
-    if (relayed) this.#tally.errors = 0;
-  }
-
   #starttls(slot: Slot, read: ReadCommand, now: number): void {
     if (!this.#policy.starttlsOffered) {
       this.#output.refuse(slot, catalogue.starttlsNotOffered, read);
@@ -355,7 +364,7 @@ export class ClientSession {
       this.#output.fill(slot, catalogue.readyForTls);
       this.#flush(now);
       this.#phase = "handshake";
-      this.#emit({ type: "secure" });
+      this.#output.emit({ type: "secure" });
     }
   }
 
@@ -389,7 +398,7 @@ export class ClientSession {
     if (pause === this.#paused) return;
     this.#paused = pause;
     if (!pause) this.#waitingSince = now;
-    this.#emit({ type: pause ? "pause" : "resume" });
+    this.#output.emit({ type: pause ? "pause" : "resume" });
   }
 
   /** The client sent FIN and all that it asked for before is carried out, or cannot be any more. */
@@ -422,14 +431,14 @@ export class ClientSession {
     this.#tally.end ??= reason;
     this.#transaction?.abandon(reason, now);
     this.#phase = "closing";
-    this.#emit({ type: "terminate" });
+    this.#output.emit({ type: "terminate" });
   }
 
   #close(reason: string): void {
     this.#tally.end ??= reason;
     this.#output.flush();
     this.#phase = "closing";
-    this.#emit({ type: "close" });
+    this.#output.emit({ type: "close" });
   }
 
   #gone(reason: string, now: number): void {
@@ -437,9 +446,5 @@ export class ClientSession {
     this.#transaction?.abandon(`client lost: ${reason}`, now);
     this.#tally.end ??= `client lost: ${reason}`;
     this.#output.log(this.#tally.event(this.#facts, this.#heloName, this.#tls, now));
-  }
-
-  #emit(action: ClientAction): void {
-    this.#output.emit(action);
   }
 }

@@ -53,12 +53,15 @@ export type RelayReport =
 
 export type RelayEvent =
   | { readonly type: "opened" }
-  | { readonly type: "octets"; readonly octets: Buffer }
+  /** `unsent`: something that was written has not left yet, so it cannot have been answered. */
+  | { readonly type: "octets"; readonly octets: Buffer; readonly unsent?: boolean }
   | { readonly type: "secured" }
   | { readonly type: "handshake-failed"; readonly reason: string }
   | { readonly type: "ended" }
   | { readonly type: "closed"; readonly reason: string }
   | { readonly type: "congested" }
+  /** A deadline came, but the relay has read some of what was sent since it was last looked at. */
+  | { readonly type: "progress" }
   | { readonly type: "drained" }
   | { readonly type: "time" }
   /** The idle connection is not wanted any more. */

@@ -78,7 +78,7 @@ export class RelaySession {
         } else this.#awaited.push("greeting");
         break;
       case "octets":
-        this.#read(event.octets, now);
+        this.#read(event.octets, event.unsent ?? false, now);
         break;
       case "secured":
         this.#handshakeDone(now);
@@ -97,8 +97,14 @@ export class RelaySession {
         this.#congestedSince ??= now;
         this.#report({ type: "congested" });
         break;
+      case "progress":
+        if (this.#congestedSince === undefined) this.#since = now;
+        else this.#congestedSince = now;
+        break;
       case "drained":
         this.#congestedSince = undefined;
+        // What waits for a reply has only now gone out.
+        this.#since = now;
         this.#report({ type: "drained" });
         break;
       case "time":
@@ -126,6 +132,7 @@ export class RelaySession {
   /** When to send a `time` event at the latest, in the milliseconds of `now`. */
   deadline(): number {
     if (this.#phase === "over") return Number.POSITIVE_INFINITY;
+    if (this.#congestedSince !== undefined) return this.#congestedSince + this.#settings.replyTimeoutMs;
     let deadline = Number.POSITIVE_INFINITY;
     const awaited = this.#awaited[0];
     if (this.#phase === "handshake" || awaited === "greeting") {
@@ -135,14 +142,11 @@ export class RelaySession {
     } else if (this.#idleSince !== undefined) {
       deadline = this.#idleSince + this.#settings.idleTimeoutMs;
     }
-    if (this.#congestedSince !== undefined) {
-      deadline = Math.min(deadline, this.#congestedSince + this.#settings.replyTimeoutMs);
-    }
     return deadline;
   }
 
   #expire(): void {
-    const awaited = this.#awaited[0];
+    const awaited = this.#congestedSince === undefined ? this.#awaited[0] : undefined;
     if (this.#phase === "handshake") {
       this.#lose({ kind: "handshake", detail: "timeout" }, "terminate");
     } else if (awaited === undefined && this.#idleSince !== undefined) {
@@ -229,7 +233,7 @@ export class RelaySession {
   // --- What the relay says -----------------------------------------------------------------------------------
 
   /** What is said in answer waits until all that the relay has said is read: no reply may answer what comes later. */
-  #read(octets: Buffer, now: number): void {
+  #read(octets: Buffer, unsent: boolean, now: number): void {
     if (this.#phase === "handshake") {
       this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
       return;
@@ -238,7 +242,8 @@ export class RelaySession {
     this.#reading = true;
     for (const reply of replies) {
       this.#say("<", describeReply(reply));
-      this.#answered(reply, now);
+      if (unsent && this.#awaited.length === 1) this.#unsolicited(reply);
+      else this.#answered(reply, now);
       if (this.#isOver()) return;
     }
     this.#reading = false;
@@ -259,23 +264,23 @@ export class RelaySession {
         this.#unsolicited(reply);
         break;
       case "greeting":
-        if (reply.code !== 220) this.#refuseSetup(step, reply);
+        if (reply.code !== 220) this.#quit({ kind: "refused-setup", step, reply });
         else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
         break;
       case "EHLO":
         if (accepted) this.#ehloAnswered(reply, now);
         else if (reply.code >= 500 && !this.#needsExtensions()) {
           this.#send("HELO", `HELO ${this.#settings.heloName}`, now);
-        } else this.#refuseSetup(step, reply);
+        } else this.#quit({ kind: "refused-setup", step, reply });
         break;
       case "HELO":
         if (accepted) this.#ready();
-        else this.#refuseSetup("EHLO", reply);
+        else this.#quit({ kind: "refused-setup", step: "EHLO", reply });
         break;
       case "STARTTLS":
         if (reply.code === 220) this.#phase = "handshake";
         else if (this.#plainWillDo()) this.#ready();
-        else this.#refuseSetup(step, reply);
+        else this.#quit({ kind: "refused-setup", step, reply });
         break;
       case "AUTH":
       case "AUTH user name":
@@ -312,9 +317,14 @@ export class RelaySession {
     }
   }
 
-  /** Nothing was asked. During mail data a refusal is the relay's honest word; everything else breaks the protocol. */
+  /**
+   * Nothing was asked, or what was asked has not left yet. During mail data a refusal is the relay's honest word;
+   * everything else breaks the protocol.
+   */
   #unsolicited(reply: Reply): void {
-    const honest = reply.code === 421 || (this.#phase === "mail-data" && reply.code >= 400);
+    const within = this.#phase === "mail-data" || this.#dotSent;
+    const honest = reply.code === 421 || (within && reply.code >= 400);
+    this.#dotSent = false;
     this.#lose(
       honest
         ? { kind: "refused-early", reply }
@@ -353,7 +363,7 @@ export class RelaySession {
 
   #authMoves(move: AuthMove, reply: Reply, now: number): void {
     if (move.move === "done") this.#ready();
-    else if (move.move === "refused") this.#refuseSetup("AUTH", reply);
+    else if (move.move === "refused") this.#quit({ kind: "refused-setup", step: "AUTH", reply });
     else this.#send(move.step, move.line, now, move.shown);
   }
 
@@ -376,10 +386,6 @@ export class RelaySession {
   #ready(): void {
     this.#phase = "open";
     this.#report({ type: "ready", offer: this.#offer });
-  }
-
-  #refuseSetup(step: SetupStep, reply: Reply): void {
-    this.#quit({ kind: "refused-setup", step, reply });
   }
 
   // --- Sending and ending ------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ const CR = 0x0d;
 const DOT = 0x2e;
 const heldCr = Buffer.from("\r\n");
 const heldDot = Buffer.from(".");
+/** Beyond it, joining costs less than what each piece costs on its way to the socket. */
+const piecesMax = 16;
 const stuffedDotLine = Buffer.from("..\r\n");
 
 /** Where the next octet stands. "cr", "dot" and "dot-cr" name the octets held back. */
@@ -44,6 +46,9 @@ export class MailDataScanner {
   #stuffedDots = 0;
   #forwardedOctets = 0;
   #out: Buffer[] = [];
+  /** The next LF and CR of this chunk as far as they were searched; its length when there is none. */
+  #lf = -1;
+  #cr = -1;
   readonly #bareNewline: BareNewline;
 
   constructor(bareNewline: BareNewline) {
@@ -63,6 +68,8 @@ export class MailDataScanner {
   /** Takes the next chunk. Not to be called again once `rest` was returned. */
   scan(octets: Buffer): ScannedMailData {
     this.#out = [];
+    this.#lf = -1;
+    this.#cr = -1;
     let at = 0;
     while (at < octets.length) {
       const octet = octets[at];
@@ -104,7 +111,7 @@ export class MailDataScanner {
           if (octet !== LF) {
             this.#fault("bare-cr");
           } else if (this.#lineStartsClean) {
-            return { octets: this.#out, rest: octets.subarray(at + 1) };
+            return { octets: this.#takeOut(), rest: octets.subarray(at + 1) };
           } else {
             this.#stuffedDots += 1;
             this.#emit(stuffedDotLine);
@@ -114,7 +121,7 @@ export class MailDataScanner {
           break;
       }
     }
-    return { octets: this.#out };
+    return { octets: this.#takeOut() };
   }
 
   /**
@@ -123,14 +130,14 @@ export class MailDataScanner {
    */
   #scanLines(octets: Buffer, from: number): number {
     let at = from;
-    let lf = -1;
-    let cr = -1;
     const end = octets.length;
     for (;;) {
       // Each search is repeated only when its last hit was passed, so that a chunk without the one or the other
-      // costs one pass and not one a line.
-      if (lf < at) lf = indexOrEnd(octets, LF, at);
-      if (cr < at) cr = indexOrEnd(octets, CR, at);
+      // costs one pass, and not one a line or one a defect.
+      if (this.#lf < at) this.#lf = indexOrEnd(octets, LF, at);
+      if (this.#cr < at) this.#cr = indexOrEnd(octets, CR, at);
+      const lf = this.#lf;
+      const cr = this.#cr;
       if (cr + 1 < lf) {
         this.#emit(octets.subarray(from, cr));
         this.#fault("bare-cr");
@@ -158,7 +165,7 @@ export class MailDataScanner {
       }
     }
     // The rest of the chunk has no line end, except perhaps the CR of one as its last octet.
-    const holdsCr = octets[end - 1] === CR && cr === end - 1;
+    const holdsCr = octets[end - 1] === CR && this.#cr === end - 1;
     this.#emit(octets.subarray(from, holdsCr ? end - 1 : end));
     if (holdsCr) this.#position = "cr";
     return end;
@@ -183,6 +190,11 @@ export class MailDataScanner {
   #fault(defect: MailDataDefect): void {
     this.#defect ??= defect;
     this.#position = "text";
+  }
+
+  /** With `normalize` each octet of a chunk may be a piece of its own: many pieces are handed on as one. */
+  #takeOut(): readonly Buffer[] {
+    return this.#out.length > piecesMax ? [Buffer.concat(this.#out)] : this.#out;
   }
 
   #emit(octets: Buffer): void {

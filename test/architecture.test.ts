@@ -1,0 +1,147 @@
+/**
+ * The house rules that no compiler checks (src/ARCHITECTURE.md): imports run downwards only, the core has no I/O, no
+ * clock, no randomness and no promises, and every file tells its purpose and fits on a few screens.
+ */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { Glob } from "bun";
+
+const root = join(import.meta.dir, "../src");
+const files = [...new Glob("**/*.ts").scanSync(root)].sort();
+const linesMax = 450;
+
+/** What each part may import from src, besides itself. */
+const below: Readonly<Record<string, readonly string[]>> = {
+  "main.ts": ["commands", "config", "ops", "version.ts"],
+  "version.ts": [],
+  commands: ["version.ts", "net", "proxy", "smtp", "screening", "config", "ops"],
+  net: ["proxy", "smtp", "screening", "config", "ops"],
+  proxy: ["smtp", "screening", "config", "ops"],
+  screening: ["smtp", "config", "ops"],
+  smtp: ["config", "ops"],
+  config: ["ops/assert.ts"],
+  ops: [],
+};
+
+const pureParts = ["proxy", "screening", "smtp"];
+/** In code without comments and strings. */
+const impure: readonly (readonly [string, RegExp])[] = [
+  ["Bun", /\bBun\b|\bbun:/],
+  ["Node's modules", /\bnode:|\brequire\b|\bimport\s*\(/],
+  ["the clock", /\bDate\.now\b|\bnew Date\(\s*\)|\bDate\(\s*\)|\bperformance\b|\bhrtime\b/],
+  ["randomness", /\bMath\.random\b|\bcrypto\b|\brandomUUID\b/],
+  ["the process", /\bprocess\b|\bconsole\b|\bglobalThis\b/],
+  ["timers", /\bset(?:Timeout|Interval|Immediate)\b|\bqueueMicrotask\b/],
+  ["promises", /\bPromise\b|\basync\b|(?<!#)\bawait\b|\.then\(/],
+  ["the network", /\bfetch\b|\bWebSocket\b/],
+];
+const unsafeTypes = /\bany\b|\bas unknown as\b|@ts-(?:ignore|expect-error|nocheck)/;
+const mayCast = ["net/bun-socket.ts", "net/bun-network.ts"];
+
+/** A few packages are pure: they compute and touch nothing. */
+const purePackages = ["ipaddr.js"];
+
+function read(file: string): string {
+  return readFileSync(join(root, file), "utf8");
+}
+
+/** The code without comments, and strings without their text; import paths are kept. */
+function codeOf(text: string): string {
+  const token =
+    /\/\*[\s\S]*?\*\/|\/\/[^\n]*|(?<=from |import )"[^"\n]*"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[=(,:?&|] *)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+  return text.replace(token, (found, offset: number) => {
+    if (/(?:from|import) $/.test(text.slice(Math.max(0, offset - 7), offset))) return found;
+    if (found.startsWith("`")) return found.replace(/[^$\n{}]*(?:\$\{([^}]*)\})?/g, " $1 ");
+    return " ";
+  });
+}
+
+function importsOf(file: string): readonly { readonly path: string; readonly typesOnly: boolean }[] {
+  const pattern = /^(?:import|export)\s+(type\s+)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"/gm;
+  return [...read(file).matchAll(pattern)].map(([, type, path = ""]) => ({
+    path,
+    typesOnly: type !== undefined,
+  }));
+}
+
+function partOf(file: string): string {
+  return file.split("/")[0] ?? file;
+}
+
+function mayImport(file: string, target: string): boolean {
+  const from = partOf(file);
+  if (from === partOf(target) && from !== "main.ts") return true;
+  return (below[from] ?? []).some((allowed) => target === allowed || target.startsWith(`${allowed}/`));
+}
+
+test("there is a house", () => {
+  expect(files.length).toBeGreaterThan(30);
+  expect(files.filter((file) => below[partOf(file)] === undefined)).toEqual([]);
+});
+
+describe.each(files)("%s", (file) => {
+  const text = read(file);
+  const code = codeOf(text);
+
+  test("opens with its purpose", () => {
+    expect(text.replace(/^#![^\n]*\n/, "")).toMatch(/^\/\*\*(?: |\n \* )\S/);
+  });
+
+  test(`has no more than ${linesMax} lines`, () => {
+    expect(text.split("\n").length - 1).toBeLessThanOrEqual(linesMax);
+  });
+
+  test("imports downwards only, with the file's ending", () => {
+    const relative = importsOf(file).filter(({ path }) => path.startsWith("."));
+    const targets = relative.map(({ path }) => normalize(join(dirname(file), path)));
+    expect(targets.filter((target) => !mayImport(file, target) && target !== "../package.json")).toEqual([]);
+    expect(targets.filter((target) => !/\.(?:ts|json)$/.test(target))).toEqual([]);
+  });
+
+  test("has no any and no double cast", () => {
+    if (mayCast.includes(file)) return;
+    expect(unsafeTypes.exec(code)?.[0]).toBeUndefined();
+  });
+
+  if (pureParts.includes(partOf(file))) {
+    test.each(impure)("is pure: no %s", (_, pattern) => {
+      expect(pattern.exec(code)?.[0]).toBeUndefined();
+    });
+
+    test("is pure: no package that is not", () => {
+      const packages = importsOf(file).filter(({ path, typesOnly }) => !path.startsWith(".") && !typesOnly);
+      expect(packages.map(({ path }) => path).filter((path) => !purePackages.includes(path))).toEqual([]);
+    });
+
+    test("is pure: of config only types, of ops only assertions and events", () => {
+      const outside = importsOf(file).filter(({ path }) => /^\.\.\/(?:config|ops)\//.test(path));
+      const wrong = outside.filter(({ path, typesOnly }) => !typesOnly && path !== "../ops/assert.ts");
+      expect(wrong).toEqual([]);
+    });
+  }
+});
+
+describe("the check itself", () => {
+  test("sees code and not what is said about it", () => {
+    expect(codeOf(`// any\nconst a = "any"; /* any */ const b = \`any \${c} any\`;`)).not.toMatch(/\bany\b/);
+    expect(codeOf(`const b = \`x \${Date.now()} y\`;`)).toMatch(/Date\.now/);
+    expect(codeOf("const a: any = 1;")).toMatch(unsafeTypes);
+    expect(codeOf('import { x } from "node:fs";')).toMatch(/node:/);
+    expect(codeOf("x = /[\"'`]/; const a: any = 1;")).toMatch(unsafeTypes);
+  });
+
+  test("finds every import", () => {
+    expect(importsOf("proxy/client-session.ts").length).toBeGreaterThan(5);
+  });
+
+  test("knows which way is down", () => {
+    expect(mayImport("proxy/x.ts", "smtp/y.ts")).toBe(true);
+    expect(mayImport("smtp/x.ts", "proxy/y.ts")).toBe(false);
+    expect(mayImport("net/x.ts", "commands/y.ts")).toBe(false);
+    expect(mayImport("config/x.ts", "ops/log.ts")).toBe(false);
+    expect(mayImport("config/x.ts", "ops/assert.ts")).toBe(true);
+    expect(mayImport("ops/x.ts", "config/y.ts")).toBe(false);
+    expect(mayImport("main.ts", "net/server.ts")).toBe(false);
+  });
+});

@@ -1,0 +1,108 @@
+/** The binary and its command line: version, help, faults, exit statuses, and what it does not read. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
+import { binary, cleanUp, run, temporaryFolder } from "./support.ts";
+
+beforeAll(() => {
+  binary();
+}, 60_000);
+afterAll(cleanUp);
+
+test("--version tells version and commit", async () => {
+  for (const flag of ["--version", "-V"]) {
+    const { status, stdout, stderr } = await run([flag]);
+    expect(stdout).toMatch(/^smtpproxy \d+\.\d+\.\d+ \(([0-9a-f]{12}|unknown)\)\n$/);
+    expect([status, stderr]).toEqual([0, ""]);
+  }
+});
+
+test("--help tells every command and every option", async () => {
+  for (const args of [["--help"], ["-h"], ["check", "--help"], ["demo", "--help"], ["serve", "--help"]]) {
+    const { status, stdout, stderr } = await run(args);
+    expect([status, stderr]).toEqual([0, ""]);
+    for (const command of ["serve", "check", "demo"])
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
+    for (const property of PROPERTIES) {
+      expect(stdout).toContain(`--${OPTIONS[property].name.toLowerCase().replaceAll("_", "-")} `);
+    }
+  }
+});
+
+describe("faults", () => {
+  test("all of them are told at once, by serve and by check, and nothing listens", async () => {
+    const environment = {
+      RELAY_TLS: "perhaps",
+      MAX_HOPS: "-1",
+      RELAY_HOTS: "a.example",
+      VALID_RECIPIENTS: "(",
+    };
+    for (const command of ["serve", "check"]) {
+      const { status, stdout, stderr } = await run([command, "--frobnicate", "--log-level=loud"], {
+        environment,
+      });
+      expect(status).toBe(78);
+      expect(stdout).toBe("");
+      expect(stderr).not.toContain("listening");
+      for (const fault of [
+        "RELAY_TLS (environment)",
+        "MAX_HOPS (environment)",
+        "RELAY_HOTS (environment): is no option; did you mean RELAY_HOST?",
+        "VALID_RECIPIENTS (environment)",
+        "RELAY_HOST (not set)",
+        "--frobnicate",
+        "LOG_LEVEL (flag)",
+      ]) {
+        expect(stderr).toContain(`smtpproxy: ${fault}`);
+      }
+    }
+  });
+
+  test("without a word it serves", async () => {
+    const { status, stderr } = await run([]);
+    expect(status).toBe(78);
+    expect(stderr).toContain("RELAY_HOST (not set): must be set");
+  });
+
+  test("an unknown command", async () => {
+    const { status, stderr } = await run(["relay"]);
+    expect(status).toBe(78);
+    expect(stderr).toBe("smtpproxy: there is no command “relay”; see smtpproxy --help\n");
+  });
+
+  test("a port that is taken or forbidden: exit status 1", async () => {
+    const taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const environment = { RELAY_HOST: "127.0.0.1:9", LISTEN_ADDRESS: `127.0.0.1:${taken.port}` };
+    const { status, stderr } = await run(["serve"], { environment });
+    taken.stop();
+    expect(status).toBe(1);
+    expect(stderr).toContain(`smtpproxy: cannot listen on 127.0.0.1:${taken.port}: EADDRINUSE`);
+  });
+
+  test("files that do not fit together are faults of the configuration", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "empty.pem");
+    writeFileSync(path, "");
+    const environment = { RELAY_HOST: "127.0.0.1:9", SERVER_CERT: path, SERVER_KEY: path, RELAY_CA: path };
+    const { status, stderr } = await run(["serve"], { environment });
+    expect(status).toBe(78);
+    expect(stderr).toContain("RELAY_CA: no certificate in");
+    expect(stderr.match(/no certificate in/g)).toHaveLength(2);
+  });
+});
+
+test("neither .env nor bunfig.toml of the folder it starts in is read", async () => {
+  const folder = temporaryFolder();
+  const proof = join(folder, "code-was-run");
+  writeFileSync(join(folder, "preload.ts"), `await Bun.write(${JSON.stringify(proof)}, "");`);
+  writeFileSync(join(folder, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
+  for (const name of [".env", ".env.local", ".env.production"]) {
+    writeFileSync(join(folder, name), "RELAY_HOST=127.0.0.1:9\nRELAY_TLS=off\n");
+  }
+  const { status, stderr } = await run(["check"], { cwd: folder });
+  expect(status).toBe(78);
+  expect(stderr).toContain("RELAY_HOST (not set)");
+  expect((await run(["demo"], { cwd: folder })).status).toBe(0);
+  expect(existsSync(proof)).toBe(false);
+});

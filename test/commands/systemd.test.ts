@@ -1,0 +1,146 @@
+/** Socket activation of the compiled binary by systemd-socket-activate, its faults, and the units of example/. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OPTIONS } from "../../src/config/options.ts";
+import { Client } from "./client.ts";
+import { FakeRelay } from "./fake-relay.ts";
+import { bareEnvironment, binary, cleanUp, root, run, Service, temporaryFolder } from "./support.ts";
+
+const folder = temporaryFolder();
+const activator = Bun.which("systemd-socket-activate");
+const analyzer = Bun.which("systemd-analyze");
+
+beforeAll(() => {
+  binary();
+}, 60_000);
+afterAll(cleanUp);
+
+function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  listener.stop(true);
+  return listener.port;
+}
+
+describe.skipIf(activator === null)("systemd-socket-activate", () => {
+  test("two sockets with names: mail goes through both, and LISTEN_ADDRESS is not used", async () => {
+    using relay = new FakeRelay();
+    const port = freePort();
+    const unix = join(folder, "smtp.sock");
+    const settings = {
+      RELAY_HOST: relay.host,
+      RELAY_TLS: "off",
+      SERVER_NAME: "proxy.test",
+      LISTEN_ADDRESS: "127.0.0.1:1",
+    };
+    // The activator hands on only the variables that it is told to.
+    const handed = Object.keys({ ...settings, ...bareEnvironment }).map((name) => `--setenv=${name}`);
+    const words = [
+      String(activator),
+      "-l",
+      `127.0.0.1:${port}`,
+      "-l",
+      unix,
+      "--fdname=smtp:local",
+      ...handed,
+    ];
+    await using service = new Service(settings, words);
+    for (const target of [{ address: "127.0.0.1", port }, { unix }]) {
+      const client = await Client.dialWhenReady(target);
+      expect(await client.send("Subject: activated\r\n\r\nx")).toStartWith("250 ");
+      await client.quit();
+    }
+    expect(relay.mails).toHaveLength(2);
+    expect(relay.mails[0]).toStartWith("Received: from client.test ([127.0.0.1])\r\n");
+    expect(relay.mails[1]).toStartWith("Received: from client.test (local)\r\n");
+    const addresses = service.events("listening").map((line) => line.get("address"));
+    expect(addresses).toEqual(["fd 3 (smtp)", "fd 4 (local)"]);
+    service.signal("SIGTERM");
+    expect(await service.exited).toBe(0);
+  });
+});
+
+describe("what is wrong with the sockets", () => {
+  const settings = { RELAY_HOST: "127.0.0.1:9", SERVER_NAME: "proxy.test", LISTEN_ADDRESS: "127.0.0.1:0" };
+
+  async function shell(script: string) {
+    const child = Bun.spawn(["/bin/sh", "-c", script, "sh", binary()], {
+      env: { ...bareEnvironment, ...settings },
+      cwd: folder,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: 10_000,
+    });
+    const stderr = await new Response(child.stderr).text();
+    return { status: await child.exited, stderr };
+  }
+
+  test("another process's id", async () => {
+    const { status, stderr } = await run(["serve"], {
+      environment: { ...settings, LISTEN_PID: "1", LISTEN_FDS: "1" },
+    });
+    expect(status).toBe(78);
+    expect(stderr).toMatch(
+      /^smtpproxy: LISTEN_PID=1 names another process, ours is \d+: the sockets are not for us$/m,
+    );
+    expect(stderr).not.toContain("listening");
+  });
+
+  test("a plain file as descriptor 3", async () => {
+    const { status, stderr } = await shell(
+      'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=smtp exec "$1" 3>plain',
+    );
+    expect(status).toBe(78);
+    expect(stderr).toBe('smtpproxy: descriptor 3 ("smtp") is no socket\n');
+  });
+
+  test("too few descriptors", async () => {
+    const { status, stderr } = await shell('LISTEN_PID=$$ LISTEN_FDS=200 exec "$1"');
+    expect(status).toBe(78);
+    expect(stderr).toMatch(/^smtpproxy: descriptor \d+ \("unknown"\) is /);
+  });
+});
+
+const units = ["smtpproxy.service", "smtpproxy.socket"];
+const unit = (name: string): string => readFileSync(join(root, "example", name), "utf8");
+
+describe.skipIf(analyzer === null)("systemd-analyze", () => {
+  function analyze(...words: string[]) {
+    for (const name of units) {
+      writeFileSync(join(folder, name), unit(name).replace("/usr/local/sbin/smtpproxy", binary()));
+    }
+    const { exitCode, stdout, stderr } = Bun.spawnSync([String(analyzer), ...words], { cwd: folder });
+    return { exitCode, said: `${stdout}${stderr}` };
+  }
+
+  test("verify has nothing to say", () => {
+    const { exitCode, said } = analyze("verify", ...units.map((name) => join(folder, name)));
+    // systemd itself may have something to say of the machine's own units.
+    expect(said.split("\n").filter((line) => line.includes("smtpproxy"))).toEqual([]);
+    expect(exitCode).toBe(0);
+  });
+
+  test("security finds little exposure", () => {
+    const { exitCode, said } = analyze(
+      ...["security", "--offline=true", "--threshold=20", join(folder, "smtpproxy.service")],
+    );
+    expect(said).toMatch(/Overall exposure level for smtpproxy\.service: [01]\.\d OK/);
+    expect(exitCode).toBe(0);
+  });
+});
+
+describe("the units", () => {
+  const value = (key: string): string =>
+    new RegExp(`^${key}=(.*)$`, "m").exec(unit("smtpproxy.service"))?.[1] ?? "";
+
+  test("agree with the program", () => {
+    expect(value("RestartPreventExitStatus")).toBe("78");
+    expect(value("ExecReload")).toBe("/bin/kill -HUP $MAINPID");
+    expect(value("EnvironmentFile")).toBe("-/etc/default/smtpproxy");
+    expect(Number.parseInt(value("TimeoutStopSec"), 10)).toBeGreaterThan(
+      Number.parseInt(OPTIONS.shutdownGraceMs.default ?? "", 10) + 5,
+    );
+    expect(Number(value("LimitNOFILE"))).toBeGreaterThan(4 * Number(OPTIONS.maxConnections.default));
+    // It would switch the just-in-time compiler off.
+    expect(value("MemoryDenyWriteExecute")).toBe("");
+  });
+});

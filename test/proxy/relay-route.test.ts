@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import type { Failure } from "../../src/proxy/failures.ts";
+import {
+  addressesMax,
+  describePlace,
+  type RelayHost,
+  RelayRoute,
+  RestingPlaces,
+  restMs,
+} from "../../src/proxy/relay-route.ts";
+
+const one: RelayHost = { host: "one.example", port: 25 };
+const two: RelayHost = { host: "two.example", port: 587 };
+const refused: Failure = { kind: "unreachable", detail: "ECONNREFUSED" };
+const handshake: Failure = { kind: "handshake", detail: "EPROTO" };
+
+/** Walks a route on which every dial fails with `failure`; tells the places in order, and the end. */
+function walk(
+  relays: readonly RelayHost[],
+  resting: RestingPlaces,
+  now: number,
+  { failure = refused, plainWillDo = false, addresses = ["192.0.2.1", "2001:db8::1"] } = {},
+): string[] {
+  const route = new RelayRoute(relays, resting);
+  const steps: string[] = [];
+  for (;;) {
+    const step = route.next();
+    if (step.step === "give-up") return [...steps, step.failure.kind];
+    if (step.step === "resolve") {
+      if (addresses.length === 0) route.unresolved(step.relay, "ENOTFOUND", now);
+      else route.resolved(step.relay, addresses, now);
+    } else {
+      steps.push(`${describePlace(step.place)}${step.place.withoutTls ? " plain" : ""}`);
+      route.failed(step.place, failure, plainWillDo, now);
+    }
+  }
+}
+
+describe("the route", () => {
+  test("goes through all relays and all their addresses in order", () => {
+    expect(walk([one, two], new RestingPlaces(), 0)).toEqual([
+      "one.example:25 [192.0.2.1]",
+      "one.example:25 [2001:db8::1]",
+      "two.example:587 [192.0.2.1]",
+      "two.example:587 [2001:db8::1]",
+      "unreachable",
+    ]);
+  });
+
+  test("passes over a name that does not resolve", () => {
+    expect(walk([one, two], new RestingPlaces(), 0, { addresses: [] })).toEqual(["unreachable"]);
+  });
+
+  test("tries no more than so many addresses of a name", () => {
+    const addresses = Array.from({ length: 20 }, (_, index) => `192.0.2.${index}`);
+    expect(walk([one], new RestingPlaces(), 0, { addresses }).length).toBe(addressesMax + 1);
+  });
+
+  test("goes once more without TLS where the handshake failed and TLS is only a wish", () => {
+    const addresses = ["192.0.2.1"];
+    const failing = { failure: handshake, addresses };
+    expect(walk([one], new RestingPlaces(), 0, { ...failing, plainWillDo: true })).toEqual([
+      "one.example:25 [192.0.2.1]",
+      "one.example:25 [192.0.2.1] plain",
+      "handshake",
+    ]);
+    expect(walk([one], new RestingPlaces(), 0, failing)).toEqual(["one.example:25 [192.0.2.1]", "handshake"]);
+  });
+
+  test("no relay at all is a failure and no loop", () => {
+    expect(new RelayRoute([], new RestingPlaces()).next().step).toBe("give-up");
+  });
+});
+
+describe("resting places", () => {
+  const place = { relay: one, address: "192.0.2.1", withoutTls: false };
+
+  test("come last, after those that do not rest, and are tried all the same", () => {
+    const resting = new RestingPlaces();
+    resting.failed(one, "192.0.2.1", 0);
+    expect(walk([one, two], resting, restMs - 1)).toEqual([
+      "one.example:25 [2001:db8::1]",
+      "two.example:587 [192.0.2.1]",
+      "two.example:587 [2001:db8::1]",
+      "one.example:25 [192.0.2.1]",
+      "unreachable",
+    ]);
+  });
+
+  test("rest for a minute, or until they worked", () => {
+    const resting = new RestingPlaces();
+    resting.failed(one, "192.0.2.1", 0);
+    expect(resting.rests(one, "192.0.2.1", restMs - 1)).toBe(true);
+    expect(resting.rests(one, "192.0.2.1", restMs)).toBe(false);
+    expect(resting.rests(two, "192.0.2.1", 0)).toBe(false);
+    resting.woke(place);
+    expect(resting.rests(one, "192.0.2.1", 1)).toBe(false);
+  });
+
+  test("a connection to a second relay serves on only while the first rests", () => {
+    const resting = new RestingPlaces();
+    expect(resting.mayReuse(one, [one, two], 0)).toBe(true);
+    expect(resting.mayReuse(two, [one, two], 0)).toBe(false);
+    resting.failed(one, undefined, 0);
+    expect(resting.mayReuse(two, [one, two], 1)).toBe(true);
+    expect(resting.mayReuse(two, [one, two], restMs)).toBe(false);
+  });
+
+  test("are forgotten beyond a limit, the oldest first", () => {
+    const resting = new RestingPlaces();
+    for (let index = 0; index < 2000; index += 1) resting.failed(two, `10.0.0.${index}`, 0);
+    expect(resting.rests(two, "10.0.0.0", 1)).toBe(false);
+    expect(resting.rests(two, "10.0.0.1999", 1)).toBe(true);
+  });
+});
+
+test("the names of places in the log", () => {
+  const relay = { host: "2001:db8::1", port: 25 };
+  expect(describePlace({ relay, address: "2001:db8::1", withoutTls: false })).toBe("[2001:db8::1]:25");
+  expect(describePlace({ relay: one, address: "192.0.2.1", withoutTls: false })).toBe(
+    "one.example:25 [192.0.2.1]",
+  );
+});
