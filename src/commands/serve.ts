@@ -56,9 +56,12 @@ export async function serve(args: readonly string[]): Promise<number> {
 
   const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
   const shell = makeShell(log);
-  process.on("uncaughtException", (error) => {
-    shell.log({ event: "fault", session: undefined, stack: stackOf(error) });
-  });
+  // Whatever throws outside of a session is logged, and mail goes on.
+  for (const uncaught of ["uncaughtException", "unhandledRejection"]) {
+    process.on(uncaught, (error) => {
+      shell.log({ event: "fault", session: undefined, stack: stackOf(error) });
+    });
+  }
   const relay = config.relayHosts.map(({ text }) => text).join(", ");
   shell.log({ event: "start", version: `${version} (${commit})`, relay });
   for (const warning of loaded.warnings) shell.log({ event: "configuration", warning });

@@ -63,7 +63,10 @@ function socketOption(fd: number, name: number): number | undefined {
   return libc()?.getsockopt(fd, SOL_SOCKET, name, ptr(value), ptr(size)) === 0 ? value[0] : undefined;
 }
 
-/** Octets that the kernel took for this socket and that its peer has not acknowledged; 0 where nobody can tell. */
+/**
+ * Octets that the kernel took for this socket and that its peer has not acknowledged; 0 where nobody can tell.
+ * The place for the answer is made anew each time: the garbage collector may move one that is kept.
+ */
 export function kernelQueuedOctets(fd: number): number {
   const value = new Int32Array(1);
   return libc()?.ioctl(fd, SIOCOUTQ, ptr(value)) === 0 ? (value[0] ?? 0) : 0;

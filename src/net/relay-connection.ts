@@ -87,7 +87,8 @@ export class RelayConnection implements SocketHandler {
   }
 
   octets(octets: Buffer): void {
-    this.#run({ type: "octets", octets, unsent: this.#socket.queuedOctets > 0 });
+    // A peer's TCP acknowledges what its program has read at the latest with the segment that answers it.
+    this.#run({ type: "octets", octets, unsent: this.#socket.unreadOctets > 0 });
   }
 
   ended(): void {
@@ -121,15 +122,19 @@ export class RelayConnection implements SocketHandler {
     this.#run({ type: reads ? "progress" : "time" });
   }
 
-  /** An event that comes while another is carried out waits for its turn. */
+  /**
+   * An event that comes while another is carried out waits for its turn. Reports go out last, when the connection
+   * takes orders again: who is told that a mail is through may give the connection back and ask for it at once.
+   */
   #run(event: RelayEvent): void {
     this.#events.push(event);
     if (this.#running) return;
+    const reports: RelayReport[] = [];
     this.#running = true;
     try {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
         this.#session.receive(next, this.#shell.network.now());
-        this.#perform();
+        this.#perform(reports);
       }
     } catch (error) {
       this.#fault(error);
@@ -137,9 +142,10 @@ export class RelayConnection implements SocketHandler {
       this.#running = false;
     }
     this.#timer.update();
+    for (const report of reports) this.#user.report(report, this);
   }
 
-  #perform(): void {
+  #perform(reports: RelayReport[]): void {
     for (const action of this.#session.drain()) {
       switch (action.type) {
         case "write":
@@ -162,7 +168,7 @@ export class RelayConnection implements SocketHandler {
           this.#socket.terminate();
           break;
         case "report":
-          this.#user.report(action.report, this);
+          reports.push(action.report);
           break;
         case "dialogue":
           this.#shell.log({

@@ -24,15 +24,8 @@ export interface ServerSettings extends AdmissionLimits {
   readonly pool: PoolSettings;
 }
 
-/** What is left of a client that was sent away at the door. */
-const deaf: SocketHandler = {
-  octets() {},
-  ended() {},
-  drained() {},
-  secured() {},
-  handshakeFailed() {},
-  closed() {},
-};
+/** Clients sent away at the door that may stay until they have taken in why; beyond it they are reset. */
+const leavingMax = 50;
 
 export class Server {
   readonly #shell: Shell;
@@ -41,6 +34,7 @@ export class Server {
   readonly #pool: RelayPool;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ClientConnection>();
+  #leaving = 0;
   #tls: ServerTls | undefined;
   #waitedEnough: (() => void) | undefined;
 
@@ -130,8 +124,23 @@ export class Server {
       connections: this.#connections.size,
     });
     socket.write(formatReply(reply));
-    socket.close();
-    return deaf;
+    this.#leaving += 1;
+    if (this.#leaving <= leavingMax) {
+      socket.close();
+    } else {
+      socket.flush();
+      socket.terminate();
+    }
+    return {
+      octets() {},
+      ended() {},
+      drained() {},
+      secured() {},
+      handshakeFailed() {},
+      closed: () => {
+        this.#leaving -= 1;
+      },
+    };
   }
 
   #over(connection: ClientConnection): void {

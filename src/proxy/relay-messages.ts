@@ -53,7 +53,7 @@ export type RelayReport =
 
 export type RelayEvent =
   | { readonly type: "opened" }
-  /** `unsent`: something that was written has not left yet, so it cannot have been answered. */
+  /** `unsent`: something that was written has not reached the relay yet, so it cannot have been answered. */
   | { readonly type: "octets"; readonly octets: Buffer; readonly unsent?: boolean }
   | { readonly type: "secured" }
   | { readonly type: "handshake-failed"; readonly reason: string }

@@ -268,13 +268,13 @@ export class RelaySession {
         else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
         break;
       case "EHLO":
-        if (accepted) this.#ehloAnswered(reply, now);
+        if (reply.code === 250) this.#ehloAnswered(reply, now);
         else if (reply.code >= 500 && !this.#needsExtensions()) {
           this.#send("HELO", `HELO ${this.#settings.heloName}`, now);
         } else this.#quit({ kind: "refused-setup", step, reply });
         break;
       case "HELO":
-        if (accepted) this.#ready();
+        if (reply.code === 250) this.#ready();
         else this.#quit({ kind: "refused-setup", step: "EHLO", reply });
         break;
       case "STARTTLS":

@@ -433,6 +433,10 @@ export class World {
       client.attached(idle, idle.offer, true);
       return undefined;
     }
+    if (this.relays.filter(({ outbox }) => !outbox.closed).length >= this.config.relayMaxConnections) {
+      client.unavailable({ kind: "busy" });
+      return undefined;
+    }
     const route = new RelayRoute(this.config.relayHosts, this.#resting);
     let dialled: RelayPeer | undefined;
     const step = (): void => {
