@@ -106,6 +106,8 @@ export class HeldSocket implements Socket {
   #queue: Buffer[] = [];
   #congested = false;
   holding = false;
+  /** What is held counts as taken by the kernel: it is unread, and not queued. */
+  kernelTakes = false;
   writeFails = false;
 
   constructor(inner: Socket) {
@@ -123,11 +125,14 @@ export class HeldSocket implements Socket {
   get local() {
     return this.#inner.local;
   }
+  get #heldOctets(): number {
+    return this.#queue.reduce((sum, { length }) => sum + length, 0);
+  }
   get queuedOctets(): number {
-    return this.#inner.queuedOctets + this.#queue.reduce((sum, { length }) => sum + length, 0);
+    return this.#inner.queuedOctets + (this.kernelTakes ? 0 : this.#heldOctets);
   }
   get unreadOctets(): number {
-    return this.queuedOctets - this.#inner.queuedOctets + this.#inner.unreadOctets;
+    return this.#inner.unreadOctets + this.#heldOctets;
   }
   handle(handler: SocketHandler): void {
     this.#handler = handler;
