@@ -4,11 +4,12 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BunNetwork } from "../../src/net/bun-network.ts";
 import type { DialTarget, Listener, Network, Socket, SocketHandler, TlsFacts } from "../../src/net/socket.ts";
+import type { CertificateWish } from "./make-certificate.ts";
 
 /** Waits until `condition` holds. Bounded: fails with `what` after `withinMs`. */
 export async function eventually(condition: () => boolean, what: string, withinMs = 8_000): Promise<void> {
@@ -155,71 +156,39 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** A private authority in a temporary folder, by the openssl command. */
+/** A private authority in a temporary folder. */
 export class Authority {
   readonly folder = mkdtempSync(join(tmpdir(), "smtpproxy-net-"));
   readonly pem = join(this.folder, "authority.pem");
   readonly #key = join(this.folder, "authority.key");
 
   constructor() {
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    openssl(
-      "req",
-      "-x509",
-      ...curve,
-      "-keyout",
-      this.#key,
-      "-out",
-      this.pem,
-      "-days",
-      "30",
-      "-subj",
-      "/CN=Test CA",
-    );
-    const config = `[ca]\ndefault_ca=d\n[d]\ndatabase=${this.folder}/index\nrand_serial=yes\nnew_certs_dir=${this.folder}
-default_md=sha256\npolicy=p\nunique_subject=no\ncopy_extensions=copy\n[p]\ncommonName=supplied\n`;
-    writeFileSync(join(this.folder, "index"), "");
-    writeFileSync(join(this.folder, "ca.cnf"), config);
+    makeCertificate({ name: "Test CA", isAuthority: true, cert: this.pem, key: this.#key });
   }
 
-  /** `names` as openssl has them: "DNS:relay.test,IP:127.0.0.1". Years are those of validity. */
+  /** `names`: "DNS:relay.test,IP:127.0.0.1". Years are those of validity. */
   issue(label: string, names: string, from = 2020, to = 2045): Certificate {
-    const [cert, key, request] = ["pem", "key", "csr"].map((kind) => join(this.folder, `${label}.${kind}`));
-    if (cert === undefined || key === undefined || request === undefined) throw new Error("no paths");
-    openssl(
-      ...[
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-keyout",
-        key,
-        "-out",
-        request,
-      ],
-      ...["-subj", `/CN=${label}.test`, "-addext", `subjectAltName=${names}`],
-    );
-    openssl(
-      ...[
-        "ca",
-        "-batch",
-        "-notext",
-        "-config",
-        join(this.folder, "ca.cnf"),
-        "-cert",
-        this.pem,
-        "-keyfile",
-        this.#key,
-      ],
-      ...["-startdate", `${from}0101000000Z`, "-enddate", `${to}0101000000Z`, "-in", request, "-out", cert],
-    );
+    const [cert, key] = [join(this.folder, `${label}.pem`), join(this.folder, `${label}.key`)];
+    const [notBefore, notAfter] = [`${from}-01-01T00:00:00Z`, `${to}-01-01T00:00:00Z`];
+    const signedBy = { cert: this.pem, key: this.#key };
+    makeCertificate({ name: `${label}.test`, names, notBefore, notAfter, signedBy, cert, key });
     return { cert, key };
   }
 }
 
-export function openssl(...words: string[]): void {
-  const { exitCode, stderr } = Bun.spawnSync(["openssl", ...words]);
-  if (exitCode !== 0) throw new Error(`openssl ${words[0]}: ${stderr}`);
+/** A self-signed authority-less certificate of an elliptic curve, valid from 2020 to 2045, unless wished otherwise. */
+export function makeCertificate(
+  wish: Partial<CertificateWish> & Pick<CertificateWish, "name" | "cert" | "key">,
+): void {
+  const whole: CertificateWish = {
+    names: "",
+    notBefore: "2020-01-01T00:00:00Z",
+    notAfter: "2045-01-01T00:00:00Z",
+    algorithm: "EC",
+    isAuthority: false,
+    ...wish,
+  };
+  const script = join(import.meta.dir, "make-certificate.ts");
+  const { exitCode, stderr } = Bun.spawnSync([process.execPath, script, JSON.stringify(whole)]);
+  if (exitCode !== 0) throw new Error(`no certificate: ${stderr}`);
 }

@@ -1,10 +1,11 @@
 /** Certificates and keys as operators bring them: right, mixed up, damaged, encrypted, missing. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createPrivateKey } from "node:crypto";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { clientContext, loadAuthorities, loadServerTls, systemAuthorities } from "../../src/net/tls.ts";
-import { Authority, type Certificate, openssl } from "./support.ts";
+import { Authority, type Certificate, makeCertificate } from "./support.ts";
 
 let authority: Authority;
 let good: Certificate;
@@ -57,25 +58,12 @@ describe("loadServerTls", () => {
 
   test("other kinds of key: RSA, PKCS#1, SEC1 with its parameters", () => {
     const [key, cert] = [join(authority.folder, "rsa.key"), join(authority.folder, "rsa.pem")];
-    openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-keyout",
-      key,
-      "-out",
-      cert,
-      "-subj",
-      "/CN=mx.only.cn",
-    );
+    makeCertificate({ name: "mx.only.cn", algorithm: "RSA", cert, key });
     const loaded = loadServerTls(cert, key);
     expect(loaded.ok && loaded.certificate.names).toEqual(["mx.only.cn"]);
-    openssl("rsa", "-in", key, "-traditional", "-out", join(authority.folder, "pkcs1.key"));
-    expect(faultOf(cert, join(authority.folder, "pkcs1.key"))).toBe("no fault");
-    openssl("ec", "-in", good.key, "-out", join(authority.folder, "sec1.key"));
-    const sec1 = readFileSync(join(authority.folder, "sec1.key"), "utf8");
+    const pkcs1 = createPrivateKey(readFileSync(key)).export({ type: "pkcs1", format: "pem" });
+    expect(faultOf(cert, file("pkcs1.key", pkcs1.toString()))).toBe("no fault");
+    const sec1 = createPrivateKey(readFileSync(good.key)).export({ type: "sec1", format: "pem" });
     const parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
     expect(faultOf(good.cert, file("parameters.key", parameters + sec1))).toBe("no fault");
   });
@@ -88,10 +76,10 @@ describe("loadServerTls", () => {
 
   test("faults, in the operator's terms", () => {
     const { folder } = authority;
-    const encrypted = join(folder, "encrypted.key");
-    openssl("pkey", "-in", good.key, "-aes256", "-passout", "pass:secret", "-out", encrypted);
-    const legacy = join(folder, "legacy.key");
-    openssl("ec", "-in", good.key, "-aes256", "-passout", "pass:secret", "-out", legacy);
+    const secret = { format: "pem", cipher: "aes-256-cbc", passphrase: "secret" } as const;
+    const key = createPrivateKey(readFileSync(good.key));
+    const encrypted = file("encrypted.key", key.export({ type: "pkcs8", ...secret }).toString());
+    const legacy = file("legacy.key", key.export({ type: "sec1", ...secret }).toString());
     const garbage = file("garbage.pem", "no PEM at all");
     const damaged = file(
       "damaged.pem",
