@@ -5,7 +5,8 @@
  * Everything else never throws; what goes wrong on the way is told by `failed` or as a `failure`.
  * The traps of Bun here, and what is done about them:
  * - Bun.connect has no timeout and cannot be called off: a timer races it, and a late `open` is terminated. The
- *   descriptor lives until the kernel gives up (about two minutes with Linux's defaults); `abandonedDials` counts.
+ *   descriptor lives until the kernel gives up (about two minutes with Linux's defaults), so a target may leave
+ *   `abandonedDialsMax` of them.
  * - Bun.connect says ECONNREFUSED for an unreachable host too. It is passed on; the errno is not to be had.
  * - Bun.connect throws at once for an impossible port, and both rejects and calls `connectError` otherwise.
  * - A socket whose peer reset it before it was accepted has no address: it is dropped and `accept` is not called.
@@ -46,10 +47,14 @@ type Native = BunSocket | undefined;
 type FdListen = (options: Bun.SocketOptions<Native> & { readonly fd: number }) => Bun.SocketListener<Native>;
 const listenFd = Bun.listen as unknown as FdListen;
 
+/** A target that leaves so many dials without an answer is not dialled until the kernel has given one of them up. */
+export const abandonedDialsMax = 32;
+
 export class BunNetwork implements Network {
   readonly #onFault: FaultHandler;
   readonly #closeMs: number;
-  #abandonedDials = 0;
+  /** How many of each target there are. */
+  readonly #abandoned = new Map<string, number>();
 
   /** `settings.closeMs` is for tests: how long an orderly end may take. */
   constructor(onFault: FaultHandler, settings: { readonly closeMs?: number } = {}) {
@@ -59,12 +64,14 @@ export class BunNetwork implements Network {
 
   /** Dials given up by us that still hold a descriptor. */
   get abandonedDials(): number {
-    return this.#abandonedDials;
+    return [...this.#abandoned.values()].reduce((sum, count) => sum + count, 0);
   }
 
   dial(target: DialTarget, timeoutMs: number, handler: DialHandler): Dial {
+    const key = "unix" in target ? target.unix : `${target.address} ${target.port}`;
     let waiting = true;
     let connecting = true;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const settle = (): boolean => {
       clearTimeout(timer);
       const first = waiting;
@@ -73,16 +80,23 @@ export class BunNetwork implements Network {
     };
     const giveUp = (): boolean => {
       const first = settle();
-      if (first && connecting) this.#abandonedDials += 1;
+      if (first && connecting) this.#countAbandoned(key, 1);
       return first;
     };
     const arrived = (): boolean => {
-      if (connecting && !waiting) this.#abandonedDials -= 1;
+      if (connecting && !waiting) this.#countAbandoned(key, -1);
       connecting = false;
       return settle();
     };
     const fail = (reason: string): void => this.#guard(() => handler.failed(reason));
-    const timer = setTimeout(() => {
+    if ((this.#abandoned.get(key) ?? 0) >= abandonedDialsMax) {
+      connecting = false;
+      queueMicrotask(() => {
+        if (settle()) fail(`no answer to the last ${abandonedDialsMax} dials`);
+      });
+      return { cancel: () => void settle() };
+    }
+    timer = setTimeout(() => {
       if (giveUp()) fail(`timeout after ${timeoutMs / 1000}s`);
     }, timeoutMs);
     const socket: Bun.SocketHandler<Native> = {
@@ -108,6 +122,12 @@ export class BunNetwork implements Network {
       if (arrived()) fail(codeOf(error) ?? oneLine(error));
     });
     return { cancel: () => void giveUp() };
+  }
+
+  #countAbandoned(key: string, change: 1 | -1): void {
+    const count = (this.#abandoned.get(key) ?? 0) + change;
+    if (count === 0) this.#abandoned.delete(key);
+    else this.#abandoned.set(key, count);
   }
 
   listen(target: ListenTarget, accept: (socket: Socket) => SocketHandler): Listener {

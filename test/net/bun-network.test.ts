@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { abandonedDialsMax } from "../../src/net/bun-network.ts";
 import type { DialTarget } from "../../src/net/socket.ts";
 import { at, connect, descriptors, dialled, eventually, Recorder, turns, world } from "./support.ts";
 
@@ -69,6 +70,26 @@ describe("dial", () => {
     deaf.stop();
     await eventually(() => network.abandonedDials === 0, "the kernel's answer ends the abandoned dial");
     expect(outcome).toEqual({ opened: [], failed: ["timeout after 0.2s"] });
+  });
+
+  test("a deaf host leaves a bounded number of descriptors, and stands in nobody's way", async () => {
+    const deaf = await deafPort();
+    const target: DialTarget = { address: "127.0.0.1", port: deaf.port };
+    const { network } = world();
+    for (let round = 0; round < abandonedDialsMax + 20; round += 1) {
+      dialOutcome(target, 5_000, { network, faults: [] }).dial.cancel();
+    }
+    expect(network.abandonedDials).toBe(abandonedDialsMax);
+    const { outcome } = dialOutcome(target, 5_000, { network, faults: [] });
+    await eventually(() => outcome.failed.length > 0, "failed at once");
+    expect(outcome.failed).toEqual([`no answer to the last ${abandonedDialsMax} dials`]);
+    const listener = network.listen({ host: "127.0.0.1", port: 0 }, (socket) => new Recorder(socket));
+    const other = dialOutcome(at(listener), 5_000, { network, faults: [] }).outcome;
+    await eventually(() => other.opened.length === 1, "another host is dialled");
+    other.opened[0]?.socket.terminate();
+    listener.stop();
+    deaf.stop();
+    await eventually(() => network.abandonedDials === 0, "the kernel's answers end them");
   });
 
   test("cancelled: silence, and a late open is terminated", async () => {
