@@ -19,7 +19,8 @@ const commandsHelp = `
 Commands:
 
   serve             Relays mail until a signal ends it; also without a word.
-  check             Shows the configuration, and tries certificate and relay.
+  check             Shows the configuration, and tries certificate, relay and
+                    DNSBL zones.
                     Exit status 0: mail can be relayed; 1: it cannot.
   demo [FILE.eml]   Sends a message through the proxy to a relay of its own,
                     on this machine, and shows what was said and what arrived.

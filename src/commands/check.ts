@@ -1,11 +1,12 @@
 /**
  * `smtpproxy check`: is everything in place that a mail needs? For the operator, before a start and in trouble.
  * The configuration with where each value came from; certificate and key; every address of every relay, through EHLO,
- * TLS and AUTH. Nothing listens and no mail is sent, so that it may run beside the service.
+ * TLS and AUTH; every DNSBL zone by every name server. Nothing listens and no mail is sent, so that it may run beside
+ * the service.
  * Each finding begins with `ok`, `warning` or `FAILED`.
- * Exit status: 0 if a certificate that was set can be used and every relay has an address that works; else 1; 78 if
- * the configuration is at fault.
- * Not here: how a relay is tried (check-relay.ts).
+ * Exit status: 0 if a certificate that was set can be used, every relay has an address that works, and no DNSBL zone
+ * lists everybody; else 1; 78 if the configuration is at fault.
+ * Not here: how a relay is tried (check-relay.ts), how a zone is (check-dnsbl.ts).
  */
 import type { Config } from "../config/options.ts";
 import { renderConfig } from "../config/render.ts";
@@ -15,6 +16,8 @@ import type { Network } from "../net/socket.ts";
 import { loadServerTls } from "../net/tls.ts";
 import { describePlace, type RelayHost } from "../proxy/relay-route.ts";
 import { commit, version } from "../version.ts";
+import { checkDnsbl } from "./check-dnsbl.ts";
+import { type Finding, formatFinding } from "./check-finding.ts";
 import { describeFault, type Probe, type ProbeSuccess, probe, relayAddresses } from "./check-relay.ts";
 import { print, shown } from "./print.ts";
 import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
@@ -22,17 +25,12 @@ import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.t
 const dayMs = 86_400_000;
 const expiryWarningMs = 14 * dayMs;
 
-interface Finding {
-  readonly verdict: "ok" | "warning" | "FAILED";
-  readonly text: string;
-  readonly details?: readonly string[];
-}
-
 export async function check(args: readonly string[]): Promise<number> {
   const loaded = loadOrExplain(args);
   if (loaded === undefined) return exitConfig;
   const { config, sources, warnings } = loaded;
-  await print(`smtpproxy ${version} (${commit}): the configuration\n\n${renderConfig(config, sources)}\n`);
+  const configuration = renderConfig(withoutKeys(config), sources);
+  await print(`smtpproxy ${version} (${commit}): the configuration\n\n${configuration}\n`);
 
   const findings: Finding[] = [];
   const tell = async (some: readonly Finding[]): Promise<void> => {
@@ -41,17 +39,27 @@ export async function check(args: readonly string[]): Promise<number> {
   };
   await tell(warnings.map((text) => ({ verdict: "warning", text })));
   await tell([checkCertificate(config)]);
+  // All at once, told in the operator's order: the wait is that of the slowest.
+  const zones = checkDnsbl(config);
   const settings = serverSettings(config);
   if (settings.ok) {
     const network = new BunNetwork((error) => explain([describeFault(error)]));
     const { pool } = settings.settings;
-    // All at once, told in the operator's order: the wait is that of the slowest.
     const relays = config.relayHosts.map((relay) => checkRelay(network, config, pool, relay));
     for (const relay of relays) await tell(await relay);
   } else {
     await tell([{ verdict: "FAILED", text: settings.fault }]);
   }
+  await tell(await zones);
   return conclude(findings);
+}
+
+/** A zone that is shown under another name has a secret in its own. */
+function withoutKeys(config: Config): Config {
+  const dnsblZones = config.dnsblZones?.map((entry) =>
+    entry.zone === entry.shownName ? entry : { ...entry, zone: "(hidden)" },
+  );
+  return dnsblZones === undefined ? config : { ...config, dnsblZones };
 }
 
 async function conclude(findings: readonly Finding[]): Promise<number> {
@@ -67,16 +75,6 @@ async function conclude(findings: readonly Finding[]): Promise<number> {
   const rest = warned ? `, with ${count("warning", "warning")}` : "";
   await print(`\n${formatFinding({ verdict: failed ? "FAILED" : "ok", text: text + rest })}`);
   return failed ? 1 : 0;
-}
-
-const verdictColumns = 9;
-
-function formatFinding({ verdict, text, details = [] }: Finding): string {
-  const lines = [
-    verdict.padEnd(verdictColumns) + text,
-    ...details.map((detail) => " ".repeat(verdictColumns + 4) + detail),
-  ];
-  return `${lines.join("\n")}\n`;
 }
 
 // --- The certificate -------------------------------------------------------------------------------------------

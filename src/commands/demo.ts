@@ -25,7 +25,7 @@ import { type ArrivedMessage, DemoRelay } from "./demo-relay.ts";
 import { reportArrival } from "./demo-report.ts";
 import { print } from "./print.ts";
 import { sampleKeys, sampleMessage } from "./sample-message.ts";
-import { exitConfig, explain, serverSettings } from "./settings.ts";
+import { exitConfig, explain, resolverOf, serverSettings } from "./settings.ts";
 
 /** For the whole of it; a message of the largest size takes seconds. */
 const demoMsMax = 120_000;
@@ -92,7 +92,13 @@ async function passThrough(message: Buffer): Promise<Passage> {
   const relay = new DemoRelay(network, dialogue);
   const relayPort = relay.listen();
   const shell: Shell = { network, log: write, newSessionId };
-  const server = new Server(shell, demoSettings(relayPort), undefined);
+  const { settings, config } = demoSettings(relayPort);
+  const server = new Server(
+    shell,
+    settings,
+    resolverOf(config, () => network.now()),
+    undefined,
+  );
   const { port } = server.listen({ host: "127.0.0.1", port: 0 });
   const sent = await within(network, sendMessage(network, port, message, dialogue));
   await server.shutdown(graceMs);
@@ -118,7 +124,7 @@ function demoSettings(relayPort: number) {
   assert(loaded.ok, `the demo's configuration is good, ${OPTIONS.relayHosts.name} included`);
   const settings = serverSettings(loaded.config);
   assert(settings.ok, "the demo's configuration names no file");
-  return settings.settings;
+  return { config: loaded.config, settings: settings.settings };
 }
 
 function within(network: Network, sending: Promise<Sent>): Promise<Sent> {

@@ -6,6 +6,8 @@
  */
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
+import { tooFewDescriptors } from "../net/descriptors.ts";
+import { raiseDescriptorLimit } from "../net/libc.ts";
 import { Server } from "../net/server.ts";
 import { newSessionId } from "../net/session-id.ts";
 import { type Shell, stackOf } from "../net/shell.ts";
@@ -15,7 +17,7 @@ import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
 import { type LogEvent, logLine } from "../ops/events.ts";
 import { descriptorSink, Log } from "../ops/log.ts";
 import { commit, version } from "../version.ts";
-import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
+import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
 const stderr = 2;
 const dayMs = 86_400_000;
@@ -66,11 +68,13 @@ export async function serve(args: readonly string[]): Promise<number> {
   shell.log({ event: "start", version: `${version} (${commit})`, relay });
   for (const warning of loaded.warnings) shell.log({ event: "configuration", warning });
   if (certificate !== undefined) tellCertificate(shell, config, certificate);
+  const targets: readonly ListenTarget[] =
+    inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
+  checkDescriptors(shell, config, targets.length);
 
-  const server = new Server(shell, settings.settings, certificate?.tls);
+  const resolver = resolverOf(config, () => shell.network.now());
+  const server = new Server(shell, settings.settings, resolver, certificate?.tls);
   try {
-    const targets: readonly ListenTarget[] =
-      inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
     for (const target of targets) server.listen(target);
   } catch (error) {
     log.flush();
@@ -88,6 +92,18 @@ function makeShell(log: Log): Shell {
     write({ event: "fault", session: undefined, stack: stackOf(error) }),
   );
   return { network, log: write, newSessionId };
+}
+
+/** Raises the limit as far as it goes, and tells if that is not far enough for the options. */
+function checkDescriptors(shell: Shell, config: Config, listeners: number): void {
+  const users = {
+    clientsMax: config.maxConnections,
+    relaysMax: config.relayMaxConnections,
+    listeners,
+    dnsServers: config.dnsblZones === undefined ? 0 : nameServers(config).length,
+  };
+  const warning = tooFewDescriptors(users, raiseDescriptorLimit());
+  if (warning !== undefined) shell.log({ event: "configuration", warning });
 }
 
 /** Resolves when the server has been shut down. A second signal ends the grace. */

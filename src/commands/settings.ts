@@ -8,11 +8,18 @@ import { hostname } from "node:os";
 import { describe } from "../config/findings.ts";
 import { load, type Sources } from "../config/load.ts";
 import type { Config } from "../config/options.ts";
+import { DnsResolver } from "../net/dns-resolver.ts";
+import type { DnsServer } from "../net/dns-transport.ts";
 import type { PoolSettings } from "../net/relay-pool.ts";
+import { serversOf } from "../net/resolv-conf.ts";
 import type { ServerSettings } from "../net/server.ts";
 import { loadAuthorities } from "../net/tls.ts";
 import type { SessionPolicy } from "../proxy/client-messages.ts";
+import type { ScreeningSettings } from "../proxy/client-screening.ts";
 import type { RelaySettings } from "../proxy/relay-messages.ts";
+import { AddressSet } from "../screening/addresses.ts";
+import { ZoneHealth } from "../screening/dnsbl-zones.ts";
+import { PassedClients } from "../screening/passed-clients.ts";
 
 /** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */
 export const exitConfig = 78;
@@ -55,8 +62,18 @@ export function serverSettings(config: Config): LoadedSettings {
     connectionsMax: config.relayMaxConnections,
     authorities: authorities.authorities,
   };
-  const { maxConnections } = config;
-  return { ok: true, settings: { policy: sessionPolicy(config), pool, maxConnections } };
+  const { maxConnections, maxConnectionsPerClient, maxTarpitted, tarpitDurationMs } = config;
+  const settings = {
+    policy: sessionPolicy(config),
+    pool,
+    screening: screeningSettings(config),
+    trusted: new AddressSet(config.trustedClients),
+    maxConnections,
+    maxConnectionsPerClient,
+    maxTarpitted,
+    tarpitDurationMs,
+  };
+  return { ok: true, settings };
 }
 
 export function relayAuthorities(
@@ -84,6 +101,35 @@ export function relaySettings(config: Config): RelaySettings {
   };
 }
 
+function screeningSettings(config: Config): ScreeningSettings {
+  return {
+    greetingDelayMs: config.greetingDelayMs,
+    dnsblTimeoutMs: config.dnsblTimeoutMs,
+    observe: config.screening === "observe",
+    zones: config.dnsblZones ?? [],
+    threshold: config.dnsblThreshold,
+    health: new ZoneHealth(),
+    memory: new PassedClients(),
+  };
+}
+
+export function resolverOf(config: Config, now: () => number): DnsResolver {
+  return new DnsResolver({ servers: nameServers(config), timeoutMs: config.dnsblTimeoutMs }, now);
+}
+
+/** Those of the options, or the system's. */
+export function nameServers({ dnsServers }: Config): readonly DnsServer[] {
+  return dnsServers?.map(({ host, port }) => ({ address: host, port })) ?? systemServers();
+}
+
+function systemServers(): readonly DnsServer[] {
+  try {
+    return serversOf(readFileSync("/etc/resolv.conf", "utf8"));
+  } catch {
+    return serversOf(""); // resolv.conf(5): without the file it is the name server on this host.
+  }
+}
+
 function sessionPolicy(config: Config): SessionPolicy {
   return {
     serverName: config.serverName,
@@ -95,6 +141,7 @@ function sessionPolicy(config: Config): SessionPolicy {
     maxHops: config.maxHops,
     commandTimeoutMs: config.commandTimeoutMs,
     dataTimeoutMs: config.dataTimeoutMs,
+    minDataRate: config.minDataRate,
     validRecipients: config.validRecipients,
     overrideRecipient: config.overrideRecipient,
     logDialogue: config.logLevel === "debug",

@@ -60,6 +60,29 @@ export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Prope
   if (given("relayCa") && unauthenticated) {
     warnings.push(found("relayCa", `has no effect with RELAY_TLS=${tls}; it has with verify or implicit`));
   }
+  const zones = draft.dnsblZones;
+  if (!given("dnsblZones")) {
+    for (const property of ["dnsblThreshold", "dnsblTimeoutMs"] as const) {
+      if (given(property)) warnings.push(found(property, "has no effect without DNSBL_DOMAINS"));
+    }
+  } else if (zones !== undefined && draft.dnsblThreshold !== undefined) {
+    const most = zones.reduce((sum, { weight }) => sum + Math.max(weight, 0), 0);
+    const onlyAllows = zones.every(({ weight }) => weight <= 0);
+    if (most < draft.dnsblThreshold && !onlyAllows) {
+      const reason = `is never reached: the weights of DNSBL_DOMAINS add up to ${most}`;
+      warnings.push(found("dnsblThreshold", reason));
+    }
+  }
+  const { maxConnections = 0, maxTarpitted = 0 } = draft;
+  // Who is held counts as a client: offenders must not leave everybody else outside.
+  if (maxConnections > 0 && 2 * maxTarpitted > maxConnections && draft.tarpitDurationMs !== 0) {
+    const consequence = "offenders who are held count as connections, and could keep mail out";
+    warnings.push(
+      given("maxTarpitted")
+        ? found("maxTarpitted", `is more than half of MAX_CONNECTIONS (${maxConnections}): ${consequence}`)
+        : found("maxConnections", `is less than twice MAX_TARPITTED (${maxTarpitted}): ${consequence}`),
+    );
+  }
   if (!given("validRecipients")) {
     warnings.push(found("validRecipients", "mail for everyone is relayed"));
   }

@@ -1,11 +1,13 @@
 /**
  * The kinds of value that name a place in the network: listen addresses, hosts with ports, domain names, mailboxes.
  * Contract, and what all kinds share: values.ts.
- * Not here: whether a name resolves or an address can be bound (net/); paths in SMTP commands (smtp/), which follow
- * a laxer grammar, because peers are forgiven what an operator is told.
+ * Not here: addresses and networks of clients (networks.ts); whether a name resolves or an address can be bound
+ * (net/); paths in SMTP commands (smtp/), which follow a laxer grammar, because peers are forgiven what an operator
+ * is told.
  * RFC 5321 §4.1.2, §4.1.3, §4.5.3.1; RFC 1035 §2.3.4.
  */
 import ipaddr from "ipaddr.js";
+import { addressOctets } from "./networks.ts";
 import { failure, hasControl, type Kind, type Parsed, quote, success } from "./values.ts";
 
 /** Where to listen. Host "" is all addresses, of IPv6 and IPv4; port 0 is any free one. */
@@ -113,6 +115,21 @@ export function hostPort(defaultPort: number): Kind<HostPort> {
       return success(Object.freeze({ host, port, text: formatHostPort(host, port) }));
     },
     format: (value) => value.text,
+  };
+}
+
+/** A server that has to be named by its address, bare or with a port; IPv6 with a port in brackets. */
+export function addressPort(defaultPort: number): Kind<HostPort> {
+  const named = hostPort(defaultPort);
+  return {
+    placeholder: "IP[:PORT]",
+    parse(text, textOf) {
+      const parsed = named.parse(ipaddr.IPv6.isValid(text) ? `[${text}]` : text, textOf);
+      if (parsed.ok && addressOctets(parsed.value.host) !== undefined) return parsed;
+      const form = "an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353";
+      return failure(`must be ${form}, with a port from 1 to 65535, not ${quote(text)}`);
+    },
+    format: named.format,
   };
 }
 

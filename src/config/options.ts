@@ -6,15 +6,19 @@
  * Not here: rules between options (checks.ts), how texts are read (values.ts, hosts.ts).
  * Rejected: a schema library. The table is small, and the types below follow from it by themselves.
  */
-import { domainName, hostPort, listenAddress, mailbox } from "./hosts.ts";
+import { dnsblZones } from "./dnsbl-zone.ts";
+import { addressPort, domainName, hostPort, listenAddress, mailbox } from "./hosts.ts";
+import { network } from "./networks.ts";
 import {
   choice,
   DAY_MS,
   duration,
+  HOUR_MS,
   integer,
   type Kind,
   line,
   listOf,
+  MINUTE_MS,
   MS,
   path,
   pattern,
@@ -22,7 +26,16 @@ import {
   size,
 } from "./values.ts";
 
-export const SECTIONS = ["Listening", "TLS", "Relay", "Recipients", "Limits", "Timeouts", "Log"] as const;
+export const SECTIONS = [
+  "Listening",
+  "TLS",
+  "Relay",
+  "Recipients",
+  "Screening",
+  "Limits",
+  "Timeouts",
+  "Log",
+] as const;
 
 interface RowHead {
   /** The environment variable, and the key in a file. */
@@ -56,6 +69,9 @@ export type Option<T> = RowHead & { readonly kind: Kind<T> } & (
 
 const SMTP_PORT = 25;
 const SUBMISSIONS_PORT = 465; // RFC 8314 §3.3
+const DNS_PORT = 53;
+/** A mail server waits 5 minutes for the greeting (RFC 5321 §4.5.3.2.1), which must be there by then. */
+const GREETING_DELAY_MS_MAX = 4 * MINUTE_MS;
 
 const PER_RELAY_PORT = { plain: listOf(hostPort(SMTP_PORT)), implicit: listOf(hostPort(SUBMISSIONS_PORT)) };
 
@@ -170,6 +186,80 @@ const table = {
     unset: "the client's recipients",
     meaning: "One mailbox that takes the place of all valid recipients.",
   },
+  greetingDelayMs: {
+    name: "GREETING_DELAY",
+    section: "Screening",
+    kind: duration(0, GREETING_DELAY_MS_MAX),
+    default: "5s",
+    meaning:
+      "How long a client waits for the last line of the greeting; who speaks before it is refused. " +
+      "0: no delay.",
+  },
+  dnsblZones: {
+    name: "DNSBL_DOMAINS",
+    section: "Screening",
+    kind: dnsblZones,
+    example: "zen.spamhaus.org=127.0.0.[2..11]*2 bl.example.net list.dnswl.org=127.0.[0..255].[1..3]*-2",
+    unset: "no DNSBL",
+    meaning:
+      "List of zone, or with filter and weight as in postscreen: zone=127.0.0.[2..11]*3; a negative weight is " +
+      "an allowlist. zone=>name shows clients and the log that name, for zones with a secret key in theirs: " +
+      "key.zen.example=127.0.0.[2..11]*3=>zen.example.",
+  },
+  dnsblThreshold: {
+    name: "DNSBL_THRESHOLD",
+    section: "Screening",
+    kind: integer(1, 1000),
+    default: "1",
+    meaning: "The sum of weights at which a client is refused.",
+  },
+  dnsblTimeoutMs: {
+    name: "DNSBL_TIMEOUT",
+    section: "Screening",
+    kind: duration(MS, MINUTE_MS),
+    default: "5s",
+    meaning:
+      "How long answers of zones are waited for, from the connection on; then the client is not listed.",
+  },
+  dnsServers: {
+    name: "DNS_SERVERS",
+    section: "Screening",
+    kind: listOf(addressPort(DNS_PORT)),
+    example: "127.0.0.1 [::1]:5353",
+    unset: "those of /etc/resolv.conf",
+    meaning: "List of ip, ip:port or [v6]:port of DNS servers to ask about clients, in order of preference.",
+  },
+  trustedClients: {
+    name: "TRUSTED_CLIENTS",
+    section: "Screening",
+    kind: listOf(network, 0),
+    default: "127.0.0.0/8 ::1",
+    emptyIsValue: true,
+    meaning:
+      "List of addresses and networks (CIDR) whose clients skip the screening and the limits per client. " +
+      "Clients on a unix socket count as 127.0.0.1. Empty: nobody.",
+  },
+  screening: {
+    name: "SCREENING",
+    section: "Screening",
+    kind: choice("enforce", "observe"),
+    default: "enforce",
+    meaning: "enforce: offenders are refused; observe: the verdict is logged, and the mail goes through.",
+  },
+  tarpitDurationMs: {
+    name: "TARPIT_DURATION",
+    section: "Screening",
+    kind: duration(0, HOUR_MS),
+    default: "60s",
+    meaning: "How long an offender is held by a reply that comes an octet at a time; 0: closed at once.",
+  },
+  maxTarpitted: {
+    name: "MAX_TARPITTED",
+    section: "Screening",
+    kind: integer(0, 100_000),
+    default: "500",
+    meaning: "Offenders held at once; beyond it they are closed at once.",
+  },
   bareNewline: {
     name: "BARE_NEWLINE",
     section: "Limits",
@@ -211,6 +301,20 @@ const table = {
     kind: integer(1, 100_000),
     default: "1000",
     meaning: "Clients at once; beyond it 421 4.3.2.",
+  },
+  maxConnectionsPerClient: {
+    name: "MAX_CONNECTIONS_PER_CLIENT",
+    section: "Limits",
+    kind: integer(1, 100_000),
+    default: "20",
+    meaning: "Connections at once from one IPv4 address or IPv6 /64; beyond it 421 4.7.0.",
+  },
+  minDataRate: {
+    name: "MIN_DATA_RATE",
+    section: "Limits",
+    kind: integer(0, 1_000_000),
+    default: "500",
+    meaning: "Octets a second that mail data must come at, after a grace of 60 s; 0: no such limit.",
   },
   relayMaxConnections: {
     name: "RELAY_MAX_CONNECTIONS",

@@ -125,7 +125,7 @@ export function renderConfig(config: Config, sources: Sources): string {
 function shownValue<P extends Property>(config: Partial<Values>, property: P): string {
   const option: Option<Values[P]> = OPTIONS[property];
   const value: Values[P] | undefined = config[property];
-  if (value !== undefined) return visible(option.kind.format(value));
+  if (value !== undefined) return visible(option.kind.format(value)) || "(empty)";
   return "unset" in option ? `not set: ${option.unset}` : "not set";
 }
 

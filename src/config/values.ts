@@ -186,13 +186,13 @@ export function choice<const C extends string>(...choices: readonly C[]): Kind<C
   };
 }
 
-/** One or more of a kind, separated by spaces or commas, none of them twice. */
-export function listOf<T>(item: Kind<T>): Kind<readonly T[]> {
+/** `atLeast` of a kind or more, separated by spaces or commas, none of them twice. */
+export function listOf<T>(item: Kind<T>, atLeast: 0 | 1 = 1): Kind<readonly T[]> {
   return {
     placeholder: `${item.placeholder}[,...]`,
     parse(text, textOf) {
       const parts = text.split(/[\s,]+/).filter((part) => part !== "");
-      if (parts.length === 0) return failure("must name at least one");
+      if (parts.length < atLeast) return failure("must name at least one");
       const values = new Map<string, T>();
       for (const part of parts) {
         const parsed = item.parse(part, textOf);

@@ -5,26 +5,48 @@
  * Not here: any rule (proxy/client-session.ts); accepting and counting connections (server.ts).
  */
 
-import type { ClientAction, ClientEvent, SessionPolicy, Surroundings } from "../proxy/client-messages.ts";
+import type {
+  ClientAction,
+  ClientEvent,
+  LookupAnswer,
+  SessionPolicy,
+  Surroundings,
+} from "../proxy/client-messages.ts";
+import { ClientScreening, type ScreeningSettings } from "../proxy/client-screening.ts";
 import { ClientSession } from "../proxy/client-session.ts";
 import type { Failure } from "../proxy/failures.ts";
 import type { RelayOrder, RelayReport } from "../proxy/relay-messages.ts";
 import { describePlace } from "../proxy/relay-route.ts";
+import { type AddressSet, isTrusted } from "../screening/addresses.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import type { RelayConnection } from "./relay-connection.ts";
 import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
 import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type ServerTls, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
+import type { Tarpit } from "./tarpit.ts";
 import { WakeTimer } from "./wake-timer.ts";
+
+/** What looks names up; net/dns-resolver.ts fulfils it. Never rejects. */
+export interface Resolver {
+  lookup(name: string, type: "A" | "TXT"): Promise<LookupAnswer>;
+  close(): void;
+}
 
 export interface ClientSurroundings {
   readonly policy: SessionPolicy;
   readonly surroundings: Surroundings;
   readonly pool: RelayPool;
+  readonly screening: ScreeningSettings;
+  /** Who is not screened at all. */
+  readonly trusted: AddressSet;
+  readonly resolver: Resolver;
+  readonly tarpit: Tarpit;
   /** The certificate of the moment; undefined: STARTTLS is not offered. */
   readonly tls: () => ServerTls | undefined;
-  /** The session is over, and nothing of it is left. */
+  /** The session is over, and nothing of it is left but, perhaps, a socket in the tarpit. */
   over(connection: ClientConnection): void;
+  /** The socket is gone. Told once, perhaps long after `over`. */
+  left(address: string): void;
 }
 
 export class ClientConnection implements SocketHandler, RelayClient {
@@ -32,6 +54,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
   readonly #shell: Shell;
   readonly #socket: Socket;
   readonly #around: ClientSurroundings;
+  readonly #address: string;
   readonly #session: ClientSession;
   readonly #timer: WakeTimer;
   readonly #events: ClientEvent[] = [];
@@ -46,11 +69,20 @@ export class ClientConnection implements SocketHandler, RelayClient {
     this.#shell = shell;
     this.#socket = socket;
     this.#around = around;
-    const facts = {
-      session: this.session,
-      address: socket.remote.family === "unix" ? "" : socket.remote.address,
-    };
-    this.#session = new ClientSession(around.policy, around.surroundings, facts, shell.network.now());
+    this.#address = socket.remote.family === "unix" ? "" : socket.remote.address;
+    const { policy, surroundings, screening, trusted } = around;
+    const trustedHere = isTrusted(trusted, this.#address);
+    const facts = { session: this.session, address: this.#address, isTrusted: trustedHere };
+    const now = shell.network.now();
+    const remembered = screening.memory.has(this.#address, now) ? "remembered" : undefined;
+    const exemption = trustedHere ? "trusted" : remembered;
+    this.#session = new ClientSession(
+      policy,
+      surroundings,
+      facts,
+      now,
+      (output) => new ClientScreening(screening, facts, exemption, policy.serverName, output),
+    );
     this.#timer = new WakeTimer(
       shell.network,
       () => this.#session.deadline(),
@@ -96,6 +128,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
 
   closed(reason: string): void {
     this.#run({ type: "closed", reason });
+    this.#around.left(this.#address);
   }
 
   // --- What the relay tells ------------------------------------------------------------------------------------
@@ -156,6 +189,14 @@ export class ClientConnection implements SocketHandler, RelayClient {
       case "terminate":
         this.#socket.terminate();
         break;
+      case "tarpit":
+        this.#tarpit(action.octets);
+        break;
+      case "look-up":
+        void this.#around.resolver.lookup(action.name, action.record).then((answer) => {
+          this.#run({ type: "looked-up", record: action.record, zone: action.zone, answer });
+        });
+        break;
       case "pause":
         this.#socket.pause();
         break;
@@ -187,6 +228,16 @@ export class ClientConnection implements SocketHandler, RelayClient {
     } else {
       relay?.connection.order(order);
     }
+  }
+
+  /** The socket is not this session's any more; without a free slot the offender is told at once. */
+  #tarpit(octets: Buffer): void {
+    if (!this.#around.tarpit.hold(this.#socket, octets, this.session)) {
+      this.#socket.write(octets);
+      this.#socket.close();
+      return;
+    }
+    this.#events.push({ type: "closed", reason: "tarpitted" });
   }
 
   #secure(): void {

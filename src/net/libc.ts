@@ -1,7 +1,7 @@
 /**
  * The few calls of the C library that Bun has no name for, over bun:ffi, which works in a compiled binary too.
  * Linux only, glibc or musl. `undefined` where the library cannot be loaded: the caller says what that means.
- * Not here: what the answers mean (systemd.ts, bun-network.ts).
+ * Not here: what the answers mean (systemd.ts, bun-network.ts, descriptors.ts).
  */
 
 import { dlopen, type Pointer, ptr, read } from "bun:ffi";
@@ -16,6 +16,7 @@ const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 const ECONNREFUSED = 111;
 const SIOCOUTQ = 0x5411;
+const RLIMIT_NOFILE = 7;
 /** sizeof(sun_path), with its final NUL. */
 const unixPathOctetsMax = 108;
 
@@ -25,6 +26,8 @@ const symbols = {
   close: { args: ["i32"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  getrlimit: { args: ["i32", "ptr"], returns: "i32" },
+  setrlimit: { args: ["i32", "ptr"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 } as const;
 
@@ -86,6 +89,20 @@ export function isDeserted(path: string): boolean {
     c.connect(fd, ptr(address), address.length) !== 0 && errno(c.__errno_location()) === ECONNREFUSED;
   c.close(fd);
   return refused;
+}
+
+/**
+ * Raises the soft limit of open descriptors to the hard one; returns what then holds. Bun 1.4.5 does the same when it
+ * starts, in a compiled binary too, but promises it nowhere.
+ */
+export function raiseDescriptorLimit(): number | undefined {
+  const c = libc();
+  const limits = new BigUint64Array(2);
+  if (c === undefined || c.getrlimit(RLIMIT_NOFILE, ptr(limits)) !== 0) return undefined;
+  const [soft = 0n, hard = 0n] = limits;
+  const raised = new BigUint64Array([hard, hard]);
+  const isRaised = soft === hard || c.setrlimit(RLIMIT_NOFILE, ptr(raised)) === 0;
+  return Number(isRaised ? hard : soft);
 }
 
 function errno(location: Pointer | bigint | null): number | undefined {

@@ -5,9 +5,12 @@
  * Not here: configuration and signals (commands/serve.ts), any rule of SMTP (proxy/).
  */
 import type { SessionPolicy } from "../proxy/client-messages.ts";
-import { type AdmissionLimits, refuseAdmission } from "../screening/admission.ts";
+import type { ScreeningSettings } from "../proxy/client-screening.ts";
+import type { AddressSet } from "../screening/addresses.ts";
+import { Admission, type AdmissionRefusal } from "../screening/admission.ts";
+import { tooManyConnections, tooManyFromClient } from "../smtp/catalogue.ts";
 import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
-import { ClientConnection, type ClientSurroundings } from "./client-connection.ts";
+import { ClientConnection, type ClientSurroundings, type Resolver } from "./client-connection.ts";
 import { type PoolSettings, type PoolSurroundings, RelayPool } from "./relay-pool.ts";
 import type { Shell } from "./shell.ts";
 import {
@@ -18,18 +21,31 @@ import {
   type Socket,
   type SocketHandler,
 } from "./socket.ts";
+import { Tarpit } from "./tarpit.ts";
 
-export interface ServerSettings extends AdmissionLimits {
+export interface ServerSettings {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
+  readonly trusted: AddressSet;
+  readonly screening: ScreeningSettings;
+  readonly maxTarpitted: number;
+  readonly tarpitDurationMs: number;
   readonly policy: SessionPolicy;
   readonly pool: PoolSettings;
 }
 
+const refusals: Record<AdmissionRefusal, Reply> = {
+  total: tooManyConnections,
+  "per-client": tooManyFromClient,
+};
 /** Clients sent away at the door that may stay until they have taken in why; beyond it they are reset. */
-const leavingMax = 50;
+export const leavingMax = 50;
 
 export class Server {
   readonly #shell: Shell;
-  readonly #settings: ServerSettings;
+  readonly #resolver: Resolver;
+  readonly #admission: Admission;
+  readonly #tarpit: Tarpit;
   readonly #around: ClientSurroundings;
   readonly #pool: RelayPool;
   readonly #listeners: Listener[] = [];
@@ -38,9 +54,12 @@ export class Server {
   #tls: ServerTls | undefined;
   #waitedEnough: (() => void) | undefined;
 
-  constructor(shell: Shell, settings: ServerSettings, tls: ServerTls | undefined) {
+  constructor(shell: Shell, settings: ServerSettings, resolver: Resolver, tls: ServerTls | undefined) {
     this.#shell = shell;
-    this.#settings = settings;
+    this.#resolver = resolver;
+    this.#admission = new Admission(settings);
+    const left = (address: string): void => this.#admission.left(address);
+    this.#tarpit = new Tarpit(shell, settings.maxTarpitted, settings.tarpitDurationMs, left);
     this.#tls = tls;
     const surroundings: PoolSurroundings = {
       relayOffer: undefined,
@@ -55,8 +74,18 @@ export class Server {
       surroundings,
       pool: this.#pool,
       tls: () => this.#tls,
+      screening: settings.screening,
+      trusted: settings.trusted,
+      resolver,
+      tarpit: this.#tarpit,
       over: (connection) => this.#over(connection),
+      left,
     };
+  }
+
+  /** Offenders that are held at the moment. */
+  get tarpitted(): number {
+    return this.#tarpit.size;
   }
 
   get sessions(): number {
@@ -82,11 +111,13 @@ export class Server {
   async shutdown(graceMs: number): Promise<number> {
     for (const listener of this.#listeners) listener.stop();
     this.#pool.stop();
+    this.#tarpit.empty();
     for (const connection of [...this.#connections]) connection.shutdown();
     await this.#wait(graceMs);
     const cut = this.#connections.size;
     for (const connection of [...this.#connections]) connection.cut();
     await this.#wait(closeMs);
+    this.#resolver.close();
     return cut;
   }
 
@@ -108,8 +139,8 @@ export class Server {
   }
 
   #accept(socket: Socket): SocketHandler {
-    const refusal = refuseAdmission(this.#connections.size, this.#settings);
-    if (refusal !== undefined) return this.#sendAway(socket, refusal);
+    const refusal = this.#admission.admit(socket.remote.family === "unix" ? "" : socket.remote.address);
+    if (refusal !== undefined) return this.#sendAway(socket, refusals[refusal]);
     const connection = new ClientConnection(this.#shell, socket, this.#around);
     this.#connections.add(connection);
     connection.start();
@@ -121,7 +152,7 @@ export class Server {
       event: "connection-refused",
       client: socket.remote.address,
       reply: describeReply(reply),
-      connections: this.#connections.size,
+      connections: this.#admission.connections,
     });
     socket.write(formatReply(reply));
     this.#leaving += 1;

@@ -100,6 +100,30 @@ export type LogEvent =
       readonly relay: string;
       readonly reason: string;
     }
+  | {
+      readonly event: "screening";
+      readonly session: string;
+      readonly client: string;
+      readonly verdict: "early-talker" | "non-smtp" | "listed" | "pipelining";
+      /** false: SCREENING=observe let it through. */
+      readonly enforced: boolean;
+      readonly score: number;
+      /** "zone=answer*weight", the names as they may be shown. */
+      readonly zones: string;
+      /** Its first words, cut. */
+      readonly said: string | undefined;
+      /** From the connection to its first octet. */
+      readonly heldOutMs: number | undefined;
+    }
+  | {
+      readonly event: "tarpit";
+      readonly session: string;
+      readonly client: string;
+      readonly heldMs: number;
+      readonly discardedOctets: number;
+      readonly end: string;
+    }
+  | { readonly event: "dnsbl-refused"; readonly zone: string; readonly answer: string }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
   | {
       readonly event: "dialogue";
@@ -158,6 +182,12 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     },
     "command-refused": { level: "info", keys: ["session", "client", "command", "reply"] },
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
+    screening: {
+      level: "info",
+      keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "heldOutMs"],
+    },
+    tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
+    "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },
     fault: { level: "error", keys: ["session", "stack"] },
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
   };

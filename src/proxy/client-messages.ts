@@ -20,6 +20,8 @@ export interface SessionPolicy extends RecipientRules {
   readonly maxHops: number;
   readonly commandTimeoutMs: number;
   readonly dataTimeoutMs: number;
+  /** Octets a second of mail data; 0: any rate will do. */
+  readonly minDataRate: number;
   /** Emit `dialogue` events. They cost, so they are made only when somebody reads them. */
   readonly logDialogue: boolean;
 }
@@ -37,6 +39,8 @@ export interface ClientFacts {
   readonly session: string;
   /** Normalised IPv4 or IPv6 address; "" for a unix socket. */
   readonly address: string;
+  /** In TRUSTED_CLIENTS: neither screened nor limited. */
+  readonly isTrusted: boolean;
 }
 
 export interface TlsAgreement {
@@ -54,6 +58,13 @@ export interface TransactionOrigin extends ClientFacts {
   readonly unixEpochMs: number;
 }
 
+/** What became of a look-up; addresses for A, texts for TXT. */
+export type LookupAnswer =
+  | { readonly kind: "found"; readonly addresses: readonly string[] }
+  | { readonly kind: "texts"; readonly texts: readonly string[] }
+  | { readonly kind: "none" }
+  | { readonly kind: "trouble"; readonly reason: string };
+
 export type ClientEvent =
   | { readonly type: "connected" }
   | { readonly type: "octets"; readonly octets: Buffer }
@@ -69,6 +80,12 @@ export type ClientEvent =
   | { readonly type: "attached"; readonly relay: RelayFacts }
   | { readonly type: "unavailable"; readonly failure: Failure }
   | { readonly type: "relay"; readonly report: RelayReport }
+  | {
+      readonly type: "looked-up";
+      readonly record: "A" | "TXT";
+      readonly zone: string;
+      readonly answer: LookupAnswer;
+    }
   | { readonly type: "time" }
   /** SIGTERM: no new transaction; and: its grace is over, end now. */
   | { readonly type: "shutdown" }
@@ -90,6 +107,9 @@ export type ClientAction =
   /** Orderly: what was written still goes out. */
   | { readonly type: "close" }
   | { readonly type: "terminate" }
+  /** Hand the client over to the tarpit, where it hears these octets and then is closed. */
+  | { readonly type: "tarpit"; readonly octets: Buffer }
+  | { readonly type: "look-up"; readonly record: "A" | "TXT"; readonly zone: string; readonly name: string }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
   /** Ask for a relay connection: answered by `attached` or `unavailable`. `fresh`: none that was used before. */

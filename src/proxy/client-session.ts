@@ -14,9 +14,7 @@
  */
 import { assert, unreachable } from "../ops/assert.ts";
 import * as catalogue from "../smtp/catalogue.ts";
-import type { Command } from "../smtp/commands.ts";
-import type { Offered } from "../smtp/parameters.ts";
-import type { Reply } from "../smtp/replies.ts";
+import { formatReply, type Reply } from "../smtp/replies.ts";
 import type {
   ClientAction,
   ClientEvent,
@@ -24,64 +22,69 @@ import type {
   SessionPolicy,
   Surroundings,
   TlsAgreement,
-  TransactionOrigin,
 } from "./client-messages.ts";
 import { ClientOutput } from "./client-output.ts";
+import type { ClientScreening, Gate, Offence } from "./client-screening.ts";
+import { ClientWaits, type WaitState } from "./client-waits.ts";
 import { CommandReader, type ReadCommand } from "./command-reader.ts";
-import { answerGreeting, messageOctetsMax, nothingOffered } from "./offer.ts";
-import type { Slot } from "./reply-queue.ts";
+import { MailDialogue } from "./mail-dialogue.ts";
 import { SessionTally } from "./session-tally.ts";
-import { Transaction, type TransactionHost } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** Commands read ahead of their execution; beyond it the client is not read. */
 export const inputOctetsMax = 64 * 1024;
 /** Replies of one turn: further commands wait for the next, so that short ones with long replies pile up nothing. */
 export const turnOctetsMax = 64 * 1024;
-export const handshakeMsMax = 60_000;
+/** From how many errors on nobody is listened to. */
+const tooManyErrorsMade: Offence = {
+  end: "tarpit",
+  reply: catalogue.tooManyErrors,
+  reason: "too many errors",
+};
 
-/** "open": commands or mail data. "closing": the last reply is on its way. "gone": the client is. */
-type Phase = "open" | "handshake" | "closing" | "gone";
+const openGate: Gate = { gate: "open" };
+
+/** "greeting": the screening runs. "open": commands or mail data. "closing": the last reply is on its way. "gone": the client is. */
+type Phase = "greeting" | "open" | "handshake" | "closing" | "gone";
 
 export class ClientSession {
   readonly #policy: SessionPolicy;
-  readonly #surroundings: Surroundings;
   readonly #facts: ClientFacts;
-  readonly #host: TransactionHost = {
-    emit: (action) => this.#output.emit(action),
-    openSlot: () => this.#output.replies.open(),
-    fill: (slot, reply) => this.#output.fill(slot, reply),
-    over: (relayed) => {
-      this.#transaction = undefined;
-      this.#relayCongested = false;
-      if (relayed) this.#tally.errors = 0;
-    },
-  };
   #input = new CommandReader();
-  #phase: Phase = "open";
-  #heloName: string | undefined;
-  #offered: Offered = nothingOffered;
+  #phase: Phase = "greeting";
   #tls: TlsAgreement | undefined;
-  #transaction: Transaction | undefined;
   #draining = false;
   /** The client sent FIN: what it asked for is still answered. */
   #ended = false;
-  #paused = false;
   #relayCongested = false;
-  #congestedSince: number | undefined;
   /** Commands were left for the next turn, which is due at once. */
   #behindSince: number | undefined;
-  /** Since when the client has the word; for "handshake" since when that runs. */
-  #waitingSince: number;
+  /** A RCPT stands at the head until the verdict is known. */
+  #isHeld = false;
+  readonly #waits: ClientWaits;
+  readonly #screening: ClientScreening | undefined;
   readonly #tally: SessionTally;
   readonly #output: ClientOutput;
+  readonly #dialogue: MailDialogue;
 
-  constructor(policy: SessionPolicy, surroundings: Surroundings, facts: ClientFacts, now: number) {
+  /** `screening`: undefined for a client that is greeted at once and never judged. */
+  constructor(
+    policy: SessionPolicy,
+    surroundings: Surroundings,
+    facts: ClientFacts,
+    now: number,
+    screening?: (output: ClientOutput) => ClientScreening,
+  ) {
     this.#policy = policy;
-    this.#surroundings = surroundings;
     this.#facts = facts;
-    this.#tally = new SessionTally(now);
+    this.#tally = new SessionTally(now, facts.isTrusted);
     this.#output = new ClientOutput(facts, this.#tally, policy.logDialogue);
-    this.#waitingSince = now;
+    this.#waits = new ClientWaits(policy, now);
+    this.#screening = screening?.(this.#output);
+    this.#dialogue = new MailDialogue(policy, surroundings, facts, this.#output, this.#tally, (at) => {
+      this.#relayCongested = false;
+      this.#waits.dataBegins(at);
+    });
   }
 
   /** The client is gone and no transaction waits for the relay's last word. */
@@ -92,7 +95,10 @@ export class ClientSession {
   receive(event: ClientEvent, now: number): void {
     switch (event.type) {
       case "connected":
-        this.#output.replies.fill(this.#output.replies.open(), catalogue.greeting(this.#policy.serverName));
+        this.#screening?.start(now);
+        break;
+      case "looked-up":
+        if (this.#phase !== "gone") this.#screening?.answered(event.record, event.zone, event.answer, now);
         break;
       case "octets":
         this.#take(event.octets, now);
@@ -110,10 +116,10 @@ export class ClientSession {
         this.#tally.end ??= `TLS handshake failed: ${event.reason}`;
         break;
       case "congested":
-        this.#congestedSince ??= now;
+        this.#waits.congested(now);
         break;
       case "drained":
-        this.#congestedSince = undefined;
+        this.#waits.drained();
         break;
       case "attached":
         this.#transaction?.attached(event.relay, now);
@@ -141,6 +147,7 @@ export class ClientSession {
       default:
         unreachable(event);
     }
+    this.#screen(now);
     this.#work(now);
     this.#settle(now);
   }
@@ -154,57 +161,71 @@ export class ClientSession {
   deadline(): number {
     if (this.#phase === "closing" || this.#phase === "gone") return Number.POSITIVE_INFINITY;
     if (this.#behindSince !== undefined) return this.#behindSince;
-    let deadline = this.#transaction?.deadline() ?? Number.POSITIVE_INFINITY;
-    if (this.#phase === "handshake") {
-      deadline = this.#waitingSince + Math.min(handshakeMsMax, this.#policy.commandTimeoutMs);
-    } else if (this.#transaction?.takesMailData === true) {
-      if (!this.#paused) deadline = this.#waitingSince + this.#policy.dataTimeoutMs;
-    } else if (this.#hasTheWord) {
-      deadline = Math.min(deadline, this.#waitingSince + this.#policy.commandTimeoutMs);
-    }
-    if (this.#congestedSince !== undefined) {
-      deadline = Math.min(deadline, this.#congestedSince + this.#policy.commandTimeoutMs);
-    }
-    return deadline;
+    const transaction = this.#transaction?.deadline() ?? Number.POSITIVE_INFINITY;
+    const screening = this.#screening?.deadline() ?? Number.POSITIVE_INFINITY;
+    return Math.min(this.#waits.deadline(this.#waitState), transaction, screening);
   }
 
-  /** The client has all its replies, as far as we know, and is to say something. */
-  get #hasTheWord(): boolean {
-    return this.#output.replies.pending === 0 && this.#congestedSince === undefined;
+  get #waitState(): WaitState {
+    if (this.#phase === "handshake") return "handshake";
+    if (this.#transaction?.takesMailData === true) return "mail-data";
+    return this.#phase === "open" && this.#output.replies.pending === 0 && !this.#isHeld ? "word" : "none";
   }
 
-  /** Each wait has its own end; a `time` event that comes early ends none. */
+  /** A `time` event that comes early ends no wait. */
   #expire(now: number): void {
-    const { commandTimeoutMs, dataTimeoutMs } = this.#policy;
-    const within = this.#transaction?.takesMailData === true;
-    if (this.#congestedSince !== undefined && now >= this.#congestedSince + commandTimeoutMs) {
-      this.#cutOff("client does not read its replies", now);
-    } else if (this.#phase === "handshake") {
-      if (now >= this.deadline()) this.#cutOff("TLS handshake timeout", now);
-    } else if (within && !this.#paused && now >= this.#waitingSince + dataTimeoutMs) {
-      const objection = this.#transaction?.objection;
-      this.#transaction?.abandon("mail data stopped", now);
-      this.#end(objection ?? catalogue.idleTooLong, "mail data stopped", now);
-    } else if (
-      !within &&
-      this.#output.replies.pending === 0 &&
-      now >= this.#waitingSince + commandTimeoutMs
-    ) {
-      this.#end(catalogue.idleTooLong, "timeout", now);
-    } else {
-      this.#transaction?.time(now);
+    switch (this.#waits.over(this.#waitState, now)) {
+      case "congested":
+        this.#cutOff("client does not read its replies", now);
+        break;
+      case "handshake":
+        this.#cutOff("TLS handshake timeout", now);
+        break;
+      case "silent":
+        this.#endMailData(catalogue.idleTooLong, "mail data stopped", now);
+        break;
+      case "slow":
+        this.#endMailData(catalogue.tooSlow, "mail data too slow", now);
+        break;
+      case "idle":
+        this.#end(catalogue.idleTooLong, "timeout", now);
+        break;
+      case undefined:
+        this.#screening?.time(now);
+        this.#transaction?.time(now);
+        break;
     }
+  }
+
+  /** Mail data is not read to its end; who is known to be refused hears that instead. */
+  #endMailData(reply: Reply, reason: string, now: number): void {
+    const objection = this.#transaction?.objection;
+    this.#transaction?.abandon(reason, now);
+    this.#end(objection ?? reply, reason, now);
   }
 
   // --- Input -------------------------------------------------------------------------------------------------
 
   #take(octets: Buffer, now: number): void {
-    if (this.#phase === "open") {
+    if (this.#tls === undefined) this.#screening?.octets(octets, now);
+    if (this.#phase === "open" || this.#phase === "greeting") {
       this.#input.push(octets);
-      if (this.#transaction?.takesMailData === true) this.#waitingSince = now;
+      if (this.#transaction?.takesMailData === true) this.#waits.dataCame(octets.length, now);
     } else if (this.#phase === "handshake") {
       // Plain octets behind the reply to STARTTLS: they never reach TLS, and must not be taken for commands.
       this.#cutOff("octets between STARTTLS and the TLS handshake", now);
+    }
+  }
+
+  /** The greeting when it is due, and the end of those that offended. */
+  #screen(now: number): void {
+    if (this.#phase !== "greeting" && this.#phase !== "open") return;
+    const offence = this.#screening?.offence;
+    if (offence !== undefined) this.#punish(offence, now);
+    else if (this.#phase === "greeting" && this.#draining) this.#end(catalogue.shuttingDown, "shutdown", now);
+    else if (this.#phase === "greeting" && (this.#screening?.isGreetingDue ?? true)) {
+      this.#phase = "open";
+      this.#output.replies.fill(this.#output.replies.open(), catalogue.greeting(this.#policy.serverName));
     }
   }
 
@@ -218,12 +239,9 @@ export class ClientSession {
         const rest = transaction.octets(this.#input.takeRest(), now);
         if (rest !== undefined) this.#input.push(rest);
         if (transaction.isBeyondPatience) {
-          const objection = transaction.objection;
-          assert(objection !== undefined, "mail data is discarded for a reason");
-          transaction.abandon("mail data too long", now);
-          this.#end(objection, "mail data too long", now);
+          this.#endMailData(catalogue.messageTooBig, "mail data too long", now);
         }
-      } else if (this.#congestedSince !== undefined) {
+      } else if (this.#waits.isCongested) {
         break;
       } else if (this.#output.octets > turnOctetsMax) {
         this.#behindSince = now;
@@ -241,115 +259,61 @@ export class ClientSession {
     // While DATA waits for its answer, what follows may be mail data: it is not looked at as a command.
     const waits = this.#output.replies.pending > 0;
     if (waits && this.#transaction?.takesRecipients !== true) return false;
-    const read = this.#input.peek(this.#offered);
+    const read = this.#input.peek(this.#dialogue.offered);
     if (read === undefined) return false;
     const tooManyErrors = this.#tally.errors >= this.#policy.maxErrors && read.command.verb !== "QUIT";
     if (waits && (read.command.verb !== "RCPT" || this.#output.replies.full || tooManyErrors)) return false;
     if (this.#output.replies.full) this.#flush(now);
+    this.#isHeld = read.command.verb === "RCPT" && this.#gate.gate === "wait";
+    if (this.#isHeld) return false;
     this.#input.shift();
     this.#tally.commands += 1;
     this.#output.heard(read);
-    if (tooManyErrors) this.#end(catalogue.tooManyErrors, "too many errors", now);
+    const pipelined = this.#screening !== undefined && this.#isPipelinedBadly(read);
+    const offence = pipelined ? this.#screening?.pipelinedBadly(now) : undefined;
+    if (offence !== undefined) this.#punish(offence, now);
+    else if (tooManyErrors) this.#punish(tooManyErrorsMade, now);
     else this.#carryOut(read, now);
     return true;
   }
 
+  /** Behind EHLO or HELO nothing may follow before the answer; without PIPELINING, behind no command but the last. */
+  #isPipelinedBadly({ command: { verb } }: ReadCommand): boolean {
+    if (this.#input.pendingOctets === 0 || verb === "STARTTLS" || verb === "QUIT") return false;
+    return verb === "EHLO" || verb === "HELO" || !this.#dialogue.offered.extended;
+  }
+
   #carryOut(read: ReadCommand, now: number): void {
     const { command } = read;
+    if (command.verb === "STARTTLS") {
+      this.#starttls(read, now);
+    } else if (command.verb === "QUIT") {
+      this.#transaction?.abandon("QUIT", now);
+      this.#output.fill(this.#output.replies.open(), catalogue.closing(this.#policy.serverName));
+      this.#close("QUIT");
+    } else {
+      const gate = this.#gate;
+      // What was asked before is not to be said as slowly as the refusal.
+      if (gate.gate === "refused") this.#flush(now);
+      if (this.#dialogue.carryOut(command, read, gate, this.#tls, now) === "done") return;
+      const refusal = this.#output.replies.take();
+      assert(refusal !== undefined, "a listed client is told so");
+      this.#tarpit("listed", refusal);
+    }
+  }
+
+  get #gate(): Gate {
+    return this.#screening?.gate ?? openGate;
+  }
+
+  get #transaction(): Transaction | undefined {
+    return this.#dialogue.transaction;
+  }
+
+  // --- TLS ---------------------------------------------------------------------------------------------------
+
+  #starttls(read: ReadCommand, now: number): void {
     const slot = this.#output.replies.open();
-    const needsGreeting = command.verb === "MAIL" || command.verb === "RCPT" || command.verb === "DATA";
-    if (needsGreeting && this.#heloName === undefined) {
-      this.#output.refuse(slot, catalogue.greetFirst, read);
-      return;
-    }
-    switch (command.verb) {
-      case "EHLO":
-      case "HELO":
-        this.#greeted(command, slot, now);
-        break;
-      case "MAIL":
-        this.#mail(command, slot, read, now);
-        break;
-      case "RCPT":
-        if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
-        else this.#transaction.rcpt(command.path, command.parameters, slot, now);
-        break;
-      case "DATA":
-        if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
-        else this.#transaction.data(slot, now);
-        break;
-      case "RSET":
-        this.#transaction?.abandon("RSET", now);
-        this.#output.fill(slot, catalogue.reset);
-        break;
-      case "NOOP":
-        this.#output.fill(slot, catalogue.noop);
-        break;
-      case "HELP":
-        this.#output.fill(slot, catalogue.help);
-        break;
-      case "VRFY":
-        this.#output.fill(slot, catalogue.vrfy);
-        break;
-      case "STARTTLS":
-        this.#starttls(slot, read, now);
-        break;
-      case "QUIT":
-        this.#transaction?.abandon("QUIT", now);
-        this.#output.fill(slot, catalogue.closing(this.#policy.serverName));
-        this.#close("QUIT");
-        break;
-      case "malformed":
-        this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
-        break;
-      default:
-        unreachable(command);
-    }
-  }
-
-  // --- Commands ----------------------------------------------------------------------------------------------
-
-  #greeted(
-    command: { readonly verb: "EHLO" | "HELO"; readonly name: string },
-    slot: Slot,
-    now: number,
-  ): void {
-    this.#transaction?.abandon(command.verb, now);
-    this.#heloName = command.name;
-    const { offered, reply } = answerGreeting(
-      command.verb,
-      this.#policy,
-      this.#surroundings,
-      this.#tls !== undefined,
-    );
-    this.#offered = offered;
-    this.#output.fill(slot, reply);
-  }
-
-  #mail(command: Extract<Command, { verb: "MAIL" }>, slot: Slot, read: ReadCommand, now: number): void {
-    assert(this.#heloName !== undefined, "MAIL follows the greeting");
-    if (this.#transaction !== undefined) {
-      this.#output.refuse(slot, catalogue.nestedMail, read);
-      return;
-    }
-    if ((command.parameters.size ?? 0) > messageOctetsMax(this.#policy, this.#surroundings)) {
-      this.#output.refuse(slot, catalogue.messageTooBig, read);
-      return;
-    }
-    this.#tally.transactions += 1;
-    const origin: TransactionOrigin = {
-      ...this.#facts,
-      id: `${this.#facts.session}-${this.#tally.transactions}`,
-      heloName: this.#heloName,
-      extended: this.#offered.extended,
-      tls: this.#tls,
-      unixEpochMs: this.#surroundings.unixEpochMs,
-    };
-    this.#transaction = new Transaction(this.#host, this.#policy, origin, command, now);
-    this.#output.fill(slot, catalogue.mailAccepted);
-  }
-
-  #starttls(slot: Slot, read: ReadCommand, now: number): void {
     if (!this.#policy.starttlsOffered) {
       this.#output.refuse(slot, catalogue.starttlsNotOffered, read);
     } else if (this.#tls !== undefined) {
@@ -373,31 +337,32 @@ export class ClientSession {
     this.#phase = "open";
     this.#tls = tls;
     this.#input = new CommandReader();
-    this.#heloName = undefined;
-    this.#offered = nothingOffered;
-    this.#waitingSince = now;
+    this.#dialogue.forget();
+    this.#waits.restart(now);
   }
 
   // --- Output ------------------------------------------------------------------------------------------------
 
   /** The word is the client's again, once it has its reply. */
   #flush(now: number): void {
-    if (this.#output.flush()) this.#waitingSince = now;
+    if (this.#output.flush()) this.#waits.restart(now);
   }
 
   /** After each event: replies go out, a finished session is closed, reading is paused or resumed. */
   #settle(now: number): void {
-    if (this.#phase !== "open") return;
-    this.#flush(now);
-    if (this.#ended) this.#settleEnded(now);
+    if (this.#phase === "open") {
+      this.#flush(now);
+      if (this.#ended) this.#settleEnded(now);
+    }
+    if (this.#phase !== "open" && this.#phase !== "greeting") return;
     const within = this.#transaction?.takesMailData === true;
     const pause =
-      this.#congestedSince !== undefined ||
+      this.#waits.isCongested ||
       (this.#transaction?.isStreaming === true && this.#relayCongested) ||
       (!within && this.#input.pendingOctets > inputOctetsMax);
-    if (pause === this.#paused) return;
-    this.#paused = pause;
-    if (!pause) this.#waitingSince = now;
+    if (pause === this.#waits.isPaused) return;
+    if (pause) this.#waits.paused(now);
+    else this.#waits.resumed(now);
     this.#output.emit({ type: pause ? "pause" : "resume" });
   }
 
@@ -405,7 +370,7 @@ export class ClientSession {
   #settleEnded(now: number): void {
     if (this.#transaction?.takesMailData === true) {
       this.#transaction.abandon("client closed within mail data", now);
-    } else if (this.#output.replies.pending > 0) {
+    } else if (this.#output.replies.pending > 0 || this.#isHeld || this.#behindSince !== undefined) {
       return;
     }
     this.#transaction?.abandon("client closed", now);
@@ -422,8 +387,27 @@ export class ClientSession {
   #end(reply: Reply, reason: string, now: number): void {
     if (this.#phase === "gone" || this.#phase === "closing") return;
     this.#transaction?.abandon(reason, now);
-    if (this.#phase === "open") this.#output.sayLast(reply);
+    if (this.#phase === "open" || this.#phase === "greeting") this.#output.sayLast(reply);
     this.#close(reason);
+  }
+
+  /** An offender hears why, slowly, or is closed without a word. */
+  #punish(offence: Offence, now: number): void {
+    this.#screening?.offended(now);
+    if (offence.end === "close") {
+      this.#cutOff(offence.reason, now);
+      return;
+    }
+    this.#transaction?.abandon(offence.reason, now);
+    this.#flush(now);
+    this.#tarpit(offence.reason, formatReply(offence.reply));
+  }
+
+  /** The last reply is said as slowly as the tarpit has it. What still waits for the relay is never said. */
+  #tarpit(reason: string, octets: Buffer): void {
+    this.#tally.end ??= reason;
+    this.#phase = "closing";
+    this.#output.emit({ type: "tarpit", octets });
   }
 
   /** Without a word, for nobody listens. */
@@ -445,6 +429,6 @@ export class ClientSession {
     this.#phase = "gone";
     this.#transaction?.abandon(`client lost: ${reason}`, now);
     this.#tally.end ??= `client lost: ${reason}`;
-    this.#output.log(this.#tally.event(this.#facts, this.#heloName, this.#tls, now));
+    this.#output.log(this.#tally.event(this.#facts, this.#dialogue.heloName, this.#tls, now));
   }
 }

@@ -5,16 +5,35 @@
 import type { LogEvent } from "../ops/events.ts";
 import type { ClientFacts, TlsAgreement } from "./client-messages.ts";
 
+/** Commands of no use that a client may send for each mail that is relayed; further ones count as errors. */
+export const junkCommandsMax = 100;
+
 export class SessionTally {
   readonly #startedAt: number;
+  readonly #junkMax: number;
   transactions = 0;
   commands = 0;
   errors = 0;
+  #junk = 0;
   /** Why the session ended; the first reason counts. */
   end: string | undefined;
 
-  constructor(startedAt: number) {
+  /** `isTrusted`: junk is not counted. */
+  constructor(startedAt: number, isTrusted: boolean) {
     this.#startedAt = startedAt;
+    this.#junkMax = isTrusted ? Number.POSITIVE_INFINITY : junkCommandsMax;
+  }
+
+  /** A command that is of no use. */
+  countJunk(): void {
+    this.#junk += 1;
+    if (this.#junk > this.#junkMax) this.errors += 1;
+  }
+
+  /** A mail was relayed: the client is here for mail. */
+  forgive(): void {
+    this.errors = 0;
+    this.#junk = 0;
   }
 
   event(

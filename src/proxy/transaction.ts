@@ -36,6 +36,8 @@ export const acquireMsMax = 240_000;
 export interface TransactionHost extends EnvelopeHost {
   /** A slot for the reply to the end of mail data. */
   openSlot(): Slot;
+  /** Mail data is the client's to send from now on. */
+  mailDataBegins(now: number): void;
   /** The transaction is over. `relayed`: the message is with the relay. */
   over(relayed: boolean): void;
 }
@@ -140,6 +142,11 @@ export class Transaction {
     if (recipient === undefined) return;
     if (this.#tie === "attached") this.#orderRcpt(recipient);
     else if (this.#tie === "none") this.#acquire(false, now);
+  }
+
+  /** Refuses a recipient for the client's sake. */
+  refuse(path: Mailbox, slot: Slot, reply: Reply): void {
+    this.#envelope.refuse(path.address, slot, reply);
   }
 
   data(slot: Slot, now: number): void {
@@ -249,7 +256,7 @@ export class Transaction {
     assert(this.#tie === "acquiring", "a relay connection was asked for");
     this.#tie = "attached";
     this.#relay = relay;
-    this.#connectMs = now - (this.#acquiringSince ?? now);
+    this.#connectMs = since(this.#acquiringSince, now);
     this.#acquiringSince = undefined;
     if (this.#envelope.parameters.smtputf8 && !relay.offer.smtputf8) {
       this.#order({ order: "release" });
@@ -327,6 +334,7 @@ export class Transaction {
     this.#fillDataSlot(reply);
     if (accepted) {
       this.#phase = "streaming";
+      this.#host.mailDataBegins(now);
       this.#witnesses = callWitnesses(this.#scanner, {
         messageOctetsMax: this.#messageOctetsMax,
         maxHops: this.#policy.maxHops,
@@ -418,9 +426,9 @@ export class Transaction {
       reply: reply === undefined ? "" : describeReply(reply),
       reason,
       unheard: this.#clientGone || undefined,
-      connectMs: rounded(this.#connectMs),
-      dataMs: rounded(since(this.#dataAt, this.#dotAt ?? now)),
-      answerMs: rounded(since(this.#dotAt, now)),
+      connectMs: this.#connectMs,
+      dataMs: since(this.#dataAt, this.#dotAt ?? now),
+      answerMs: since(this.#dotAt, now),
       totalMs: Math.round(now - this.#startedAt),
     });
     this.#host.over(outcome === "relayed");
@@ -436,9 +444,5 @@ function outcomeOf(reply: Reply): Outcome {
 }
 
 function since(start: number | undefined, end: number): number | undefined {
-  return start === undefined ? undefined : end - start;
-}
-
-function rounded(ms: number | undefined): number | undefined {
-  return ms === undefined ? undefined : Math.round(ms);
+  return start === undefined ? undefined : Math.round(end - start);
 }

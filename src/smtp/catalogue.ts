@@ -8,30 +8,50 @@ import type { CommandDefect } from "./commands.ts";
 import type { LineDefect } from "./lines.ts";
 import type { MailDataDefect } from "./mail-data.ts";
 import type { Mailbox } from "./paths.ts";
-import { type Reply, reply } from "./replies.ts";
+import { fixedReply, type Reply, reply } from "./replies.ts";
 
 // --- The session -----------------------------------------------------------------------------------------------
 
 export const greeting = (serverName: string): Reply => reply(220, undefined, `${serverName} ESMTP`);
+/** Said at once; `greeting` follows when the screening is over. */
+export const greetingBegins = (serverName: string): Reply => reply(220, undefined, `${serverName} ESMTP`);
 export const heloAccepted = (serverName: string): Reply => reply(250, undefined, serverName);
 export const ehloAccepted = (serverName: string, keywords: readonly string[]): Reply =>
   reply(250, undefined, serverName, ...keywords);
-export const readyForTls = reply(220, "2.0.0", "ready to start TLS");
+export const readyForTls = fixedReply(220, "2.0.0", "ready to start TLS");
 export const closing = (serverName: string): Reply => reply(221, "2.0.0", `${serverName} closing connection`);
-export const noop = reply(250, "2.0.0", "ok");
-export const reset = reply(250, "2.0.0", "ok");
-export const vrfy = reply(252, "2.5.0", "cannot VRFY, but will accept the message and attempt delivery");
-export const help = reply(
+export const noop = fixedReply(250, "2.0.0", "ok");
+export const reset = fixedReply(250, "2.0.0", "ok");
+export const vrfy = fixedReply(252, "2.5.0", "cannot VRFY, but will accept the message and attempt delivery");
+export const help = fixedReply(
   214,
   "2.0.0",
   "commands: EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS",
 );
 
-export const idleTooLong = reply(421, "4.4.2", "timeout, closing connection");
-export const shuttingDown = reply(421, "4.3.2", "service shutting down, try again later");
-export const tooManyConnections = reply(421, "4.3.2", "too many connections, try again later");
-export const tooManyErrors = reply(421, "4.7.0", "too many errors, closing connection");
-export const ownFault = reply(421, "4.3.0", "internal error, closing connection");
+export const idleTooLong = fixedReply(421, "4.4.2", "timeout, closing connection");
+export const shuttingDown = fixedReply(421, "4.3.2", "service shutting down, try again later");
+export const tooManyConnections = fixedReply(421, "4.3.2", "too many connections, try again later");
+export const tooManyFromClient = fixedReply(
+  421,
+  "4.7.0",
+  "too many connections from your address, try again later",
+);
+export const tooSlow = fixedReply(421, "4.4.2", "mail data comes too slowly, closing connection");
+export const tooManyErrors = fixedReply(421, "4.7.0", "too many errors, closing connection");
+export const ownFault = fixedReply(421, "4.3.0", "internal error, closing connection");
+
+// --- Screening -------------------------------------------------------------------------------------------------
+
+export const spokeTooEarly = fixedReply(554, "5.5.1", "you spoke before the greeting was over");
+export const badlyPipelined = fixedReply(554, "5.5.1", "improper pipelining");
+/** `explanation`: what the zone says of it, in its TXT record. */
+export const listedClient = (address: string, zone: string, explanation: string | undefined): Reply =>
+  reply(
+    554,
+    "5.7.1",
+    `client [${address}] is listed by ${zone}${explanation === undefined ? "" : `: ${explanation}`}`,
+  );
 
 // --- Commands --------------------------------------------------------------------------------------------------
 
@@ -49,7 +69,7 @@ const commandDefects: Record<CommandDefect | LineDefect, (detail: string) => Rep
 export const malformedCommand = (defect: CommandDefect | LineDefect, detail: string): Reply =>
   commandDefects[defect](detail);
 
-const sequence = (text: string): Reply => reply(503, "5.5.1", text);
+const sequence = (text: string): Reply => fixedReply(503, "5.5.1", text);
 export const greetFirst = sequence("send EHLO or HELO first");
 export const mailFirst = sequence("send MAIL first");
 export const rcptFirst = sequence("send RCPT first");
@@ -57,34 +77,38 @@ export const noValidRecipients = sequence("no valid recipients");
 export const nestedMail = sequence("nested MAIL command");
 export const tlsActive = sequence("TLS is active already");
 export const pipelinedStarttls = sequence("nothing may follow STARTTLS before its reply");
-export const starttlsNotOffered = reply(502, "5.5.1", "STARTTLS is not offered");
+export const starttlsNotOffered = fixedReply(502, "5.5.1", "STARTTLS is not offered");
 
 // --- The envelope ----------------------------------------------------------------------------------------------
 
-export const mailAccepted = reply(250, "2.1.0", "ok");
-export const messageTooBig = reply(552, "5.3.4", "message too big");
+export const mailAccepted = fixedReply(250, "2.1.0", "ok");
+export const messageTooBig = fixedReply(552, "5.3.4", "message too big");
 export const recipientNotOurs = (path: Mailbox): Reply =>
   reply(550, "5.7.1", `<${path.address}> relay access denied`);
-export const tooManyRecipients = reply(452, "4.5.3", "too many recipients");
+export const tooManyRecipients = fixedReply(452, "4.5.3", "too many recipients");
 export const utf8AddressRefused = malformedCommand("utf8-refused", "");
 
 // --- Mail data -------------------------------------------------------------------------------------------------
 
 const mailDataDefects: Record<MailDataDefect, Reply> = {
-  "bare-lf": reply(550, "5.5.2", "bare LF in mail data"),
-  "bare-cr": reply(550, "5.5.2", "bare CR in mail data"),
+  "bare-lf": fixedReply(550, "5.5.2", "bare LF in mail data"),
+  "bare-cr": fixedReply(550, "5.5.2", "bare CR in mail data"),
 };
 export const malformedMailData = (defect: MailDataDefect): Reply => mailDataDefects[defect];
-export const tooManyHops = reply(554, "5.4.6", "too many hops, mail loop suspected");
+export const tooManyHops = fixedReply(554, "5.4.6", "too many hops, mail loop suspected");
 
 // --- Trouble on our side of the relay: always 4yz ----------------------------------------------------------------
 
-export const relayUnavailable = reply(451, "4.4.1", "relay not available, try again later");
-export const relayBusy = reply(451, "4.3.2", "too many relay connections, try again later");
-export const ownFaultAtRelay = reply(451, "4.3.0", "internal error, try again later");
-export const relayLost = reply(451, "4.4.2", "connection to the relay lost, try again later");
-export const relayOutcomeUnknown = reply(451, "4.4.2", "relay did not confirm the message, try again later");
-export const relayLacksExtension = reply(
+export const relayUnavailable = fixedReply(451, "4.4.1", "relay not available, try again later");
+export const relayBusy = fixedReply(451, "4.3.2", "too many relay connections, try again later");
+export const ownFaultAtRelay = fixedReply(451, "4.3.0", "internal error, try again later");
+export const relayLost = fixedReply(451, "4.4.2", "connection to the relay lost, try again later");
+export const relayOutcomeUnknown = fixedReply(
+  451,
+  "4.4.2",
+  "relay did not confirm the message, try again later",
+);
+export const relayLacksExtension = fixedReply(
   451,
   "4.4.1",
   "relay does not offer SMTPUTF8 at present, try again later",

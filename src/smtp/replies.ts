@@ -36,11 +36,33 @@ export function reply(code: number, enhanced: string | undefined, ...text: [stri
   return { code, lines: enhanced === undefined ? text : prefixed(enhanced, text) };
 }
 
-/** "250-a" CR LF "250 b" CR LF. */
-export function formatReply({ code, lines }: Reply): Buffer {
+/** Octets of replies that never change: they are formatted once. */
+const readyMade = new WeakMap<Reply, Buffer>();
+
+/** A reply of our own that never changes. */
+export function fixedReply(
+  code: number,
+  enhanced: string | undefined,
+  ...text: [string, ...string[]]
+): Reply {
+  const fixed = reply(code, enhanced, ...text);
+  readyMade.set(fixed, formatReply(fixed));
+  return fixed;
+}
+
+/** "250-a" CR LF "250 b" CR LF. The Buffer may be shared: it is not to be written to. */
+export function formatReply(reply: Reply): Buffer {
+  return readyMade.get(reply) ?? format(reply, reply.lines.length - 1);
+}
+
+/** "220-a" CR LF: lines of a reply that goes on. */
+export function formatBeginning(reply: Reply): Buffer {
+  return format(reply, reply.lines.length);
+}
+
+function format({ code, lines }: Reply, last: number): Buffer {
   assert(Number.isInteger(code) && code >= 200 && code <= 599, "a reply's code is 200 to 599");
   assert(lines.every(fitsOnLine), "a reply's text has no NUL, CR or LF and is a wire string");
-  const last = lines.length - 1;
   const wire = lines.map((text, index) => `${code}${index === last ? " " : "-"}${text}\r\n`);
   return Buffer.from(wire.join(""), "latin1");
 }

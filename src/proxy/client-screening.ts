@@ -1,0 +1,201 @@
+/**
+ * The screening's place in a client session: says the greeting when it is due, asks the zones, and tells the session
+ * whether RCPT may go on, has to wait, or is refused.
+ *
+ * Contract: `start` once; feed `octets`, `answered` and `time` as they come; then ask `isGreetingDue`, `offence`, and, when
+ * a RCPT stands at the head, `gate`. What is found is logged once, when it is final.
+ * An offender is forgotten by the memory of passed clients, and one that passed is remembered.
+ * Not here: the rules (screening/greeting.ts, screening/dnsbl.ts); the tarpit (net/tarpit.ts); what a session does
+ * with an offence (client-session.ts).
+ */
+
+import type { DnsblZone } from "../config/dnsbl-zone.ts";
+import type { DnsblMatch } from "../screening/dnsbl.ts";
+import { DnsblScore } from "../screening/dnsbl.ts";
+import { explanation, type ZoneHealth } from "../screening/dnsbl-zones.ts";
+import { type Exemption, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
+import type { PassedClients } from "../screening/passed-clients.ts";
+import { badlyPipelined, greetingBegins, listedClient, spokeTooEarly } from "../smtp/catalogue.ts";
+import { formatBeginning, type Reply } from "../smtp/replies.ts";
+import type { ClientFacts, LookupAnswer } from "./client-messages.ts";
+import type { ClientOutput } from "./client-output.ts";
+
+/** What the screenings of all clients share. */
+export interface ScreeningSettings extends ScreenRules {
+  readonly zones: readonly DnsblZone[];
+  readonly threshold: number;
+  readonly health: ZoneHealth;
+  readonly memory: PassedClients;
+}
+
+/** What follows from an offence: a last reply, slowly; or nothing but an end. */
+export type Offence =
+  | { readonly end: "tarpit"; readonly reply: Reply; readonly reason: string }
+  | { readonly end: "close"; readonly reason: string };
+
+/** Whether a RCPT may be carried out. */
+export type Gate =
+  | { readonly gate: "open" }
+  | { readonly gate: "wait" }
+  | { readonly gate: "refused"; readonly reply: Reply };
+
+/** How long a RCPT waits for the text of the zone that lists its client. */
+const explanationMsMax = 2_000;
+
+export class ClientScreening {
+  readonly #settings: ScreeningSettings;
+  readonly #facts: ClientFacts;
+  readonly #output: ClientOutput;
+  readonly #serverName: string;
+  readonly #screen: Screen;
+  #verdict: Verdict | undefined;
+  #pipelinedBadly = false;
+  #explanation: string | undefined;
+  #explainedBy = Number.POSITIVE_INFINITY;
+
+  constructor(
+    settings: ScreeningSettings,
+    facts: ClientFacts,
+    exemption: Exemption | undefined,
+    serverName: string,
+    output: ClientOutput,
+  ) {
+    this.#settings = settings;
+    this.#facts = facts;
+    this.#output = output;
+    this.#serverName = serverName;
+    const score = new DnsblScore(settings.zones, settings.threshold, settings.health);
+    this.#screen = new Screen(settings, exemption, score);
+  }
+
+  start(now: number): void {
+    const queries = this.#screen.started(this.#facts.address, now);
+    for (const { zone, name } of queries) this.#output.emit({ type: "look-up", record: "A", zone, name });
+    if (this.#screen.isDelayed) {
+      this.#output.emit({ type: "write", octets: formatBeginning(greetingBegins(this.#serverName)) });
+    }
+    this.#conclude(now);
+  }
+
+  octets(octets: Buffer, now: number): void {
+    this.#screen.octets(octets, now);
+    this.#conclude(now);
+  }
+
+  answered(record: "A" | "TXT", zone: string, answer: LookupAnswer, now: number): void {
+    if (record === "TXT") {
+      this.#explain(answer);
+      return;
+    }
+    const known = answer.kind === "found" ? answer.addresses : [];
+    if (answer.kind === "trouble") this.#screen.dnsblFailed(zone, now);
+    else {
+      const warning = this.#screen.dnsblAnswered(zone, known, now);
+      if (warning !== undefined) this.#output.log({ event: "dnsbl-refused", ...warning });
+    }
+    this.#conclude(now);
+  }
+
+  time(now: number): void {
+    this.#screen.time(now);
+    if (now >= this.#explainedBy) this.#explainedBy = Number.NEGATIVE_INFINITY;
+    this.#conclude(now);
+  }
+
+  deadline(): number {
+    const explained =
+      this.#explainedBy === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : this.#explainedBy;
+    return Math.min(this.#screen.deadline(), explained);
+  }
+
+  /** The last line of the greeting may be said. */
+  get isGreetingDue(): boolean {
+    return this.#screen.isGreetingDue;
+  }
+
+  /** The session is not to go on, whatever was said. */
+  get offence(): Offence | undefined {
+    if (this.#settings.observe) return undefined;
+    if (this.#verdict?.kind === "early-talker") {
+      return { end: "tarpit", reply: spokeTooEarly, reason: "early talker" };
+    }
+    return this.#verdict?.kind === "non-smtp"
+      ? { end: "close", reason: `not SMTP: ${this.#verdict.looksLike}` }
+      : undefined;
+  }
+
+  /** Commands behind one whose answer decides whether they may be sent: no mail server does that. */
+  pipelinedBadly(now: number): Offence | undefined {
+    if (this.#facts.isTrusted) return undefined;
+    if (!this.#pipelinedBadly) this.#log("pipelining", now);
+    this.#pipelinedBadly = true;
+    this.#settings.memory.forget(this.#facts.address, now);
+    if (this.#settings.observe) return undefined;
+    return { end: "tarpit", reply: badlyPipelined, reason: "improper pipelining" };
+  }
+
+  /** The client offended in a way that is not the screening's to find: too many errors. */
+  offended(now: number): void {
+    this.#settings.memory.forget(this.#facts.address, now);
+  }
+
+  /** May a RCPT be carried out now? */
+  get gate(): Gate {
+    const verdict = this.#verdict;
+    if (this.#settings.observe) return { gate: "open" };
+    if (verdict === undefined) return { gate: "wait" };
+    if (verdict.kind !== "listed") return { gate: "open" };
+    const [match] = verdict.dnsbl.matches;
+    if (this.#explainedBy !== Number.NEGATIVE_INFINITY) return { gate: "wait" };
+    return {
+      gate: "refused",
+      reply: listedClient(this.#facts.address, match?.shownName ?? "", this.#explanation),
+    };
+  }
+
+  /** Takes note of a verdict, once. */
+  #conclude(now: number): void {
+    const { verdict } = this.#screen;
+    if (verdict === undefined || this.#verdict !== undefined) return;
+    this.#verdict = verdict;
+    const { memory } = this.#settings;
+    if (verdict.kind === "pass") {
+      const earned = verdict.reason === "clean" || verdict.reason === "allowlisted";
+      if (earned) memory.remember(this.#facts.address, now);
+      return;
+    }
+    memory.forget(this.#facts.address, now);
+    this.#log(verdict.kind, now);
+    if (verdict.kind === "listed") this.#askWhy(verdict.dnsbl.matches[0], now);
+  }
+
+  #askWhy(match: DnsblMatch | undefined, now: number): void {
+    this.#explainedBy = match === undefined ? Number.NEGATIVE_INFINITY : now + explanationMsMax;
+    if (match === undefined) return;
+    this.#output.emit({ type: "look-up", record: "TXT", zone: match.zone, name: match.name });
+  }
+
+  #explain(answer: LookupAnswer): void {
+    this.#explainedBy = Number.NEGATIVE_INFINITY;
+    const match = this.#verdict?.kind === "listed" ? this.#verdict.dnsbl.matches[0] : undefined;
+    const [text] = answer.kind === "texts" ? answer.texts : [];
+    if (match !== undefined && text !== undefined) this.#explanation = explanation(text, match);
+  }
+
+  #log(verdict: "early-talker" | "non-smtp" | "listed" | "pipelining", _now: number): void {
+    const { score, matches } = this.#screen.dnsbl;
+    const heldOutMs =
+      this.#verdict !== undefined && "heldOutMs" in this.#verdict ? this.#verdict.heldOutMs : undefined;
+    this.#output.log({
+      event: "screening",
+      session: this.#facts.session,
+      client: this.#facts.address,
+      verdict,
+      enforced: !this.#settings.observe,
+      score,
+      zones: matches.map(({ shownName, answer, weight }) => `${shownName}=${answer}*${weight}`).join(" "),
+      said: verdict === "early-talker" || verdict === "non-smtp" ? this.#screen.said : undefined,
+      heldOutMs: heldOutMs === undefined ? undefined : Math.round(heldOutMs),
+    });
+  }
+}

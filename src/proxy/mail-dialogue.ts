@@ -1,0 +1,200 @@
+/**
+ * The commands of a client session that are about mail, one at a time: EHLO to RSET, and those that ask for nothing.
+ * Keeps what the client said of itself, what it was offered, and its mail transaction of the moment.
+ *
+ * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction. It leaves
+ * STARTTLS and QUIT to the session, and tells it when a client that is listed named its recipient.
+ * Not here: whose turn it is, ends and waits (client-session.ts); what becomes of a mail (transaction.ts).
+ * RFC 5321 §4.1.1, §4.1.4.
+ */
+import { AssertionFault, assert, unreachable } from "../ops/assert.ts";
+import * as catalogue from "../smtp/catalogue.ts";
+import type { Command } from "../smtp/commands.ts";
+import type { Offered } from "../smtp/parameters.ts";
+import type {
+  ClientFacts,
+  SessionPolicy,
+  Surroundings,
+  TlsAgreement,
+  TransactionOrigin,
+} from "./client-messages.ts";
+import type { ClientOutput } from "./client-output.ts";
+import type { Gate } from "./client-screening.ts";
+import type { MalformedCommand, ReadCommand } from "./command-reader.ts";
+import { answerGreeting, messageOctetsMax, nothingOffered } from "./offer.ts";
+import type { Slot } from "./reply-queue.ts";
+import type { SessionTally } from "./session-tally.ts";
+import { Transaction, type TransactionHost } from "./transaction.ts";
+
+export class MailDialogue {
+  readonly #policy: SessionPolicy;
+  readonly #surroundings: Surroundings;
+  readonly #facts: ClientFacts;
+  readonly #output: ClientOutput;
+  readonly #tally: SessionTally;
+  readonly #host: TransactionHost;
+  #heloName: string | undefined;
+  #offered: Offered = nothingOffered;
+  #transaction: Transaction | undefined;
+
+  /** `mailDataBegins`: the client was told 354. */
+  constructor(
+    policy: SessionPolicy,
+    surroundings: Surroundings,
+    facts: ClientFacts,
+    output: ClientOutput,
+    tally: SessionTally,
+    mailDataBegins: (now: number) => void,
+  ) {
+    this.#policy = policy;
+    this.#surroundings = surroundings;
+    this.#facts = facts;
+    this.#output = output;
+    this.#tally = tally;
+    this.#host = {
+      emit: (action) => output.emit(action),
+      openSlot: () => output.replies.open(),
+      fill: (slot, reply) => output.fill(slot, reply),
+      mailDataBegins,
+      over: (relayed) => {
+        this.#transaction = undefined;
+        if (relayed) tally.forgive();
+      },
+    };
+  }
+
+  get heloName(): string | undefined {
+    return this.#heloName;
+  }
+
+  get offered(): Offered {
+    return this.#offered;
+  }
+
+  get transaction(): Transaction | undefined {
+    return this.#transaction;
+  }
+
+  /** After a TLS handshake nothing but the connection is remembered (RFC 3207 §4.2). */
+  forget(): void {
+    this.#heloName = undefined;
+    this.#offered = nothingOffered;
+  }
+
+  /** `gate`: what the screening says to a RCPT. Returns "listed" when it refused one. */
+  carryOut(
+    command: Command | MalformedCommand,
+    read: ReadCommand,
+    gate: Gate,
+    tls: TlsAgreement | undefined,
+    now: number,
+  ): "done" | "listed" {
+    const slot = this.#output.replies.open();
+    const isMail = command.verb === "MAIL" || command.verb === "RCPT" || command.verb === "DATA";
+    if (!isMail) this.#tally.countJunk();
+    if (isMail && this.#heloName === undefined) {
+      this.#output.refuse(slot, catalogue.greetFirst, read);
+      return "done";
+    }
+    switch (command.verb) {
+      case "EHLO":
+      case "HELO":
+        this.#greeted(command.verb, command.name, slot, tls, now);
+        break;
+      case "MAIL":
+        this.#mail(command, slot, read, tls, now);
+        break;
+      case "RCPT":
+        return this.#rcpt(command, slot, read, gate, now);
+      case "DATA":
+        if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
+        else this.#transaction.data(slot, now);
+        break;
+      case "RSET":
+        this.#transaction?.abandon("RSET", now);
+        this.#output.fill(slot, catalogue.reset);
+        break;
+      case "NOOP":
+        this.#output.fill(slot, catalogue.noop);
+        break;
+      case "HELP":
+        this.#output.fill(slot, catalogue.help);
+        break;
+      case "VRFY":
+        this.#output.fill(slot, catalogue.vrfy);
+        break;
+      case "malformed":
+        this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
+        break;
+      case "STARTTLS":
+      case "QUIT":
+        throw new AssertionFault("STARTTLS and QUIT are the session's");
+      default:
+        unreachable(command);
+    }
+    return "done";
+  }
+
+  #greeted(
+    verb: "EHLO" | "HELO",
+    name: string,
+    slot: Slot,
+    tls: TlsAgreement | undefined,
+    now: number,
+  ): void {
+    this.#transaction?.abandon(verb, now);
+    this.#heloName = name;
+    const { offered, reply } = answerGreeting(verb, this.#policy, this.#surroundings, tls !== undefined);
+    this.#offered = offered;
+    this.#output.fill(slot, reply);
+  }
+
+  #mail(
+    command: Extract<Command, { verb: "MAIL" }>,
+    slot: Slot,
+    read: ReadCommand,
+    tls: TlsAgreement | undefined,
+    now: number,
+  ): void {
+    assert(this.#heloName !== undefined, "MAIL follows the greeting");
+    if (this.#transaction !== undefined) {
+      this.#output.refuse(slot, catalogue.nestedMail, read);
+      return;
+    }
+    if ((command.parameters.size ?? 0) > messageOctetsMax(this.#policy, this.#surroundings)) {
+      this.#output.refuse(slot, catalogue.messageTooBig, read);
+      return;
+    }
+    this.#tally.transactions += 1;
+    const origin: TransactionOrigin = {
+      ...this.#facts,
+      id: `${this.#facts.session}-${this.#tally.transactions}`,
+      heloName: this.#heloName,
+      extended: this.#offered.extended,
+      tls,
+      unixEpochMs: this.#surroundings.unixEpochMs,
+    };
+    this.#transaction = new Transaction(this.#host, this.#policy, origin, command, now);
+    this.#output.fill(slot, catalogue.mailAccepted);
+  }
+
+  #rcpt(
+    command: Extract<Command, { verb: "RCPT" }>,
+    slot: Slot,
+    read: ReadCommand,
+    gate: Gate,
+    now: number,
+  ): "done" | "listed" {
+    assert(gate.gate !== "wait", "a RCPT waits for the verdict");
+    if (this.#transaction === undefined) {
+      this.#output.refuse(slot, catalogue.mailFirst, read);
+    } else if (gate.gate === "refused") {
+      this.#transaction.refuse(command.path, slot, gate.reply);
+      this.#transaction.abandon("screening", now);
+      return "listed";
+    } else {
+      this.#transaction.rcpt(command.path, command.parameters, slot, now);
+    }
+    return "done";
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * One client's DNSBL score: the sum of the weights of the entries that match what the zones answered.
+ *
+ * Contract: `queries` once; then for each query either `answered` or `failed`, in any order; `giveUp` for what is
+ * still out when time is over. What is wrong with a zone never counts against a client: no answer, or one that is no
+ * listing, is not listed. A zone's answer counts once, also if it comes twice.
+ * An entry counts once, however many addresses of an answer match it; a zone with several entries may count several
+ * times, as with postscreen.
+ * `isSettled` is true as soon as no answer that is out can turn listed into not listed or the other way, so that a
+ * slow zone delays nobody without need.
+ * Not here: names, timeouts and packets (net/), what an address means (dnsbl-zones.ts).
+ */
+import type { DnsblZone } from "../config/dnsbl-zone.ts";
+import { reversedName } from "./addresses.ts";
+import { distinctZones, matches, meaningOf, type ZoneHealth } from "./dnsbl-zones.ts";
+
+/** Ask for A records of `name`; for the TXT records of a listing too. */
+export interface DnsblQuery {
+  readonly zone: string;
+  readonly name: string;
+}
+
+/** To be logged as a warning: the zone refuses to serve us, or is none, and is left out for an hour. */
+export interface ZoneWarning {
+  /** The name that may be shown. */
+  readonly zone: string;
+  readonly answer: string;
+}
+
+/** An entry that matched. */
+export interface DnsblMatch extends DnsblQuery {
+  readonly shownName: string;
+  readonly weight: number;
+  /** The first address that matched. */
+  readonly answer: string;
+}
+
+export interface DnsblVerdict {
+  readonly listed: boolean;
+  /** The score is negative, and will be. */
+  readonly allowlisted: boolean;
+  readonly score: number;
+  /** The highest weight first: that one is named to the client. */
+  readonly matches: readonly DnsblMatch[];
+  /** Names, as they may be shown, of zones that were asked and gave no usable answer, or not yet. */
+  readonly silent: readonly string[];
+}
+
+export class DnsblScore {
+  readonly #zones: readonly DnsblZone[];
+  readonly #threshold: number;
+  readonly #health: ZoneHealth;
+  /** Zone to name, of what is out. */
+  readonly #out = new Map<string, string>();
+  readonly #silent = new Set<string>();
+  readonly #matches: DnsblMatch[] = [];
+  #score = 0;
+
+  constructor(zones: readonly DnsblZone[], threshold: number, health: ZoneHealth) {
+    this.#zones = zones;
+    this.#threshold = threshold;
+    this.#health = health;
+  }
+
+  /** What to ask about this client: nothing about one without an IP address, nothing of a zone that is left out. */
+  queries(address: string, now: number): readonly DnsblQuery[] {
+    const reversed = reversedName(address);
+    if (reversed === undefined) return [];
+    const queries = distinctZones(this.#zones)
+      .filter((zone) => !this.#health.isLeftOut(zone, now))
+      .map((zone) => ({ zone, name: `${reversed}.${zone}` }));
+    for (const { zone, name } of queries) this.#out.set(zone, name);
+    return queries;
+  }
+
+  /** `addresses` is empty when the zone knows nothing of the client. The result is to be logged, if there is one. */
+  answered(zone: string, addresses: readonly string[], now: number): ZoneWarning | undefined {
+    const name = this.#out.get(zone);
+    if (name === undefined) return undefined;
+    this.#out.delete(zone);
+    const refusal = addresses.find((address) => meaningOf(address) === "refusal");
+    if (refusal !== undefined) {
+      this.#silent.add(zone);
+      return this.#health.refused(zone, now) ? { zone: this.#shown(zone), answer: refusal } : undefined;
+    }
+    for (const { filter, weight, shownName } of this.#entries(zone)) {
+      const answer = addresses.find((address) => matches(filter, address));
+      if (answer === undefined) continue;
+      this.#score += weight;
+      this.#matches.push({ zone, name, shownName, weight, answer });
+    }
+    return undefined;
+  }
+
+  /** The zone could not be asked, or did not answer. */
+  failed(zone: string): void {
+    if (this.#out.delete(zone)) this.#silent.add(zone);
+  }
+
+  /** Time is over: all that is out has failed. */
+  giveUp(): void {
+    for (const zone of [...this.#out.keys()]) this.failed(zone);
+  }
+
+  /** The zones that are out. */
+  get pending(): readonly string[] {
+    return [...this.#out.keys()];
+  }
+
+  get score(): number {
+    return this.#score;
+  }
+
+  get isSettled(): boolean {
+    const { lowest, highest } = this.#bounds();
+    return lowest >= this.#threshold || highest < this.#threshold;
+  }
+
+  /** Whether the score is negative, whatever is still to come. */
+  get isAllowlisted(): boolean {
+    return this.#bounds().highest < 0;
+  }
+
+  /** As things are; final once `isSettled`. */
+  verdict(): DnsblVerdict {
+    return {
+      listed: this.#bounds().lowest >= this.#threshold,
+      allowlisted: this.isAllowlisted,
+      score: this.#score,
+      matches: this.#matches.toSorted((a, b) => b.weight - a.weight),
+      silent: [...this.#silent, ...this.#out.keys()].map((zone) => this.#shown(zone)),
+    };
+  }
+
+  /** Between what the score can be when everything has answered. */
+  #bounds(): { readonly lowest: number; readonly highest: number } {
+    let lowest = this.#score;
+    let highest = this.#score;
+    for (const { zone, weight } of this.#zones) {
+      if (!this.#out.has(zone)) continue;
+      if (weight < 0) lowest += weight;
+      else highest += weight;
+    }
+    return { lowest, highest };
+  }
+
+  #entries(zone: string): readonly DnsblZone[] {
+    return this.#zones.filter((entry) => entry.zone === zone);
+  }
+
+  #shown(zone: string): string {
+    return this.#entries(zone)[0]?.shownName ?? zone;
+  }
+}

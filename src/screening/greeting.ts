@@ -1,0 +1,197 @@
+/**
+ * The screening of one client, from its connection to the verdict, as a machine without sockets or clock.
+ *
+ *     connected: “220-name …” and the DNSBL queries go out            started()
+ *       │  until GREETING_DELAY is over: whoever speaks is an early talker, and is never greeted
+ *     greeted: “220 name …” goes out, and commands are welcome        isGreetingDue
+ *       │  until DNSBL_TIMEOUT after the connection, at most: zones may still answer
+ *     verdict                                                         needed at the first RCPT, which waits for it
+ *
+ * The greeting waits for GREETING_DELAY alone and never for a zone: a slow zone costs a client nothing before its
+ * RCPT, and there at most what is left of DNSBL_TIMEOUT. A negative score, a client that is trusted, and one that is
+ * remembered are greeted at once. A listed client is greeted like any other, so that its HELO, sender and recipient
+ * are in the log.
+ * Each event first lets pass what time has brought: octets that are looked at when the delay is over are no offence,
+ * for the last line is said before them. That includes a client whose octets cross that line.
+ * Any split of the octets gives the same verdict. So an early talker is judged when it is clear whether its words are
+ * SMTP at all, or when the delay is over.
+ * First words that are no SMTP are an offence of every client: a browser that is made to send mail is mostly on a
+ * trusted host.
+ * With `observe`, an offender is greeted like everybody, and the verdict is for the log alone.
+ *
+ * Contract: `started` once; then events as they come; then `isGreetingDue`, `verdict` and `deadline()`. All of the
+ * client's plain octets go through `octets` until `isDone`, before they are read as commands.
+ * A verdict does not change. `said` may grow behind it: log it when the client is gone.
+ * Not here: replies, the tarpit (tarpit.ts), who is remembered (passed-clients.ts), queries (net/).
+ * Rejected: refusing a listed client instead of greeting it (nobody could see what mail was refused); judging an
+ * early talker by its first octet (an HTTP client would be one verdict in one packet and another in two).
+ * RFC 5321 §4.3.1 has clients wait for the greeting; §4.2.1, its lines.
+ */
+import type { DnsblQuery, DnsblScore, DnsblVerdict, ZoneWarning } from "./dnsbl.ts";
+import { FirstWords, type NonSmtp } from "./first-words.ts";
+
+/** How much of what a client said before its verdict, and right behind, is kept for the log. */
+export const saidOctetsMax = 128;
+
+export interface ScreenRules {
+  /** GREETING_DELAY; 0: no delay. */
+  readonly greetingDelayMs: number;
+  /** DNSBL_TIMEOUT, from the connection on. */
+  readonly dnsblTimeoutMs: number;
+  /** SCREENING=observe. */
+  readonly observe: boolean;
+}
+
+/** Why a client is not screened. */
+export type Exemption = "trusted" | "remembered";
+
+export type Verdict =
+  /** "clean": screened and nothing found. Such a client, and an allowlisted one, is one to remember. */
+  | { readonly kind: "pass"; readonly reason: Exemption | "allowlisted" | "clean" }
+  /** `heldOutMs`: from the connection to its first octet. */
+  | { readonly kind: "early-talker"; readonly heldOutMs: number }
+  | { readonly kind: "non-smtp"; readonly looksLike: NonSmtp; readonly heldOutMs: number }
+  | { readonly kind: "listed"; readonly dnsbl: DnsblVerdict };
+
+export class Screen {
+  readonly #rules: ScreenRules;
+  readonly #exemption: Exemption | undefined;
+  readonly #dnsbl: DnsblScore;
+  readonly #firstWords = new FirstWords();
+  #startedAt = 0;
+  #delayOver = false;
+  #said = "";
+  /** From the connection to the first octet, whenever that came. */
+  #heldOutMs: number | undefined;
+  #isEarly = false;
+  #verdict: Verdict | undefined;
+
+  /** `dnsbl`: the client's own; it is asked nothing if the client is exempt. */
+  constructor(rules: ScreenRules, exemption: Exemption | undefined, dnsbl: DnsblScore) {
+    this.#rules = rules;
+    this.#exemption = exemption;
+    this.#dnsbl = dnsbl;
+  }
+
+  /** The connection is there. The result is to be asked for, all at once. */
+  started(address: string, now: number): readonly DnsblQuery[] {
+    this.#startedAt = now;
+    this.#delayOver = this.#exemption !== undefined || this.#rules.greetingDelayMs <= 0;
+    const queries = this.#exemption === undefined ? this.#dnsbl.queries(address, now) : [];
+    this.time(now);
+    return queries;
+  }
+
+  /** The client's plain octets, greeted or not. */
+  octets(octets: Buffer, now: number): void {
+    this.time(now);
+    if (octets.length === 0 || this.isDone) return;
+    this.#heldOutMs ??= now - this.#startedAt;
+    if (!this.#delayOver) this.#isEarly = true;
+    this.#said += octets.toString("latin1", 0, saidOctetsMax - this.#said.length);
+    this.#firstWords.receive(octets);
+    this.#judge();
+  }
+
+  /** As DnsblScore's. Answers that come when the time for them is over are not heard. */
+  dnsblAnswered(zone: string, addresses: readonly string[], now: number): ZoneWarning | undefined {
+    this.time(now);
+    const warning = this.#dnsbl.answered(zone, addresses, now);
+    this.#judge();
+    return warning;
+  }
+
+  dnsblFailed(zone: string, now: number): void {
+    this.time(now);
+    this.#dnsbl.failed(zone);
+    this.#judge();
+  }
+
+  time(now: number): void {
+    if (now >= this.#greetingAt) this.#delayOver = true;
+    if (now >= this.#dnsblUntil) this.#dnsbl.giveUp();
+    this.#judge();
+  }
+
+  /** When to call `time` at the latest. */
+  deadline(): number {
+    const greeting = this.#delayOver || this.#isRefused ? Number.POSITIVE_INFINITY : this.#greetingAt;
+    const open = this.#verdict === undefined && this.#dnsbl.pending.length > 0;
+    return open ? Math.min(greeting, this.#dnsblUntil) : greeting;
+  }
+
+  /** “220-name …” is to be said at `started`, for the rest of the greeting has to wait. */
+  get isDelayed(): boolean {
+    return !this.#delayOver;
+  }
+
+  /** The last line of the greeting may be said. Never true of an early talker, unless it is only observed. */
+  get isGreetingDue(): boolean {
+    return this.#delayOver && (!this.#isEarly || this.#rules.observe);
+  }
+
+  /** Undefined while anything that could change it is awaited. */
+  get verdict(): Verdict | undefined {
+    return this.#verdict;
+  }
+
+  /** The zones' part of it, for the log of any verdict. */
+  get dnsbl(): DnsblVerdict {
+    return this.#dnsbl.verdict();
+  }
+
+  /** The zones whose answers may still matter. Queries to others can be given up. */
+  get pendingZones(): readonly string[] {
+    return this.#verdict === undefined ? this.#dnsbl.pending : [];
+  }
+
+  /** The first `saidOctetsMax` octets of the client, as a wire string. */
+  get said(): string {
+    return this.#said;
+  }
+
+  /** Octets tell nothing more. */
+  get isDone(): boolean {
+    const isSaidFull = this.#said.length >= saidOctetsMax;
+    return this.#firstWords.isDecided && (isSaidFull || this.#isHarmless);
+  }
+
+  get #isHarmless(): boolean {
+    return !this.#isEarly && this.#firstWords.finding === undefined;
+  }
+
+  /** The verdict is one that ends the session before its greeting. */
+  get #isRefused(): boolean {
+    const { kind } = this.#verdict ?? {};
+    return !this.#rules.observe && (kind === "early-talker" || kind === "non-smtp");
+  }
+
+  get #greetingAt(): number {
+    return this.#startedAt + this.#rules.greetingDelayMs;
+  }
+
+  get #dnsblUntil(): number {
+    return this.#startedAt + this.#rules.dnsblTimeoutMs;
+  }
+
+  #judge(): void {
+    if (!this.#isEarly && this.#dnsbl.isAllowlisted) this.#delayOver = true;
+    this.#verdict ??= this.#find();
+  }
+
+  #find(): Verdict | undefined {
+    const heldOutMs = this.#heldOutMs;
+    const looksLike = this.#firstWords.finding;
+    if (heldOutMs !== undefined && looksLike !== undefined) return { kind: "non-smtp", looksLike, heldOutMs };
+    const isClear = this.#firstWords.isDecided;
+    if (heldOutMs !== undefined && this.#isEarly) {
+      return isClear || this.#delayOver ? { kind: "early-talker", heldOutMs } : undefined;
+    }
+    if (!this.#delayOver || !isClear) return undefined;
+    if (this.#exemption !== undefined) return { kind: "pass", reason: this.#exemption };
+    if (!this.#dnsbl.isSettled) return undefined;
+    const dnsbl = this.#dnsbl.verdict();
+    if (dnsbl.listed) return { kind: "listed", dnsbl };
+    return { kind: "pass", reason: dnsbl.allowlisted ? "allowlisted" : "clean" };
+  }
+}
