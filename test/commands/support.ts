@@ -125,6 +125,10 @@ export class Service {
     return this.#log;
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   get exited(): Promise<number> {
     return this.#child.exited;
   }

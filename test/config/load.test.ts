@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe as describeFinding } from "../../src/config/findings.ts";
 import { type Loaded, load, type Surroundings } from "../../src/config/load.ts";
 import { flagOf, isSet, OPTIONS, PROPERTIES } from "../../src/config/options.ts";
+import { renderConfig } from "../../src/config/render.ts";
 import { editDistance, nearMiss } from "../../src/config/spelling.ts";
 
 interface Given {
@@ -55,12 +56,24 @@ test("the defaults", () => {
     serverName: "host.example",
     relayHosts: [{ host: "relay.example", port: 25, text: "relay.example:25" }],
     relayTls: "opportunistic",
+    greetingDelayMs: 5000,
+    dnsblThreshold: 1,
+    dnsblTimeoutMs: 5000,
+    trustedClients: [
+      { octets: [127, 0, 0, 0], prefixBits: 8 },
+      { octets: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], prefixBits: 128 },
+    ],
+    screening: "enforce",
+    tarpitDurationMs: 60_000,
+    maxTarpitted: 500,
     bareNewline: "reject",
     maxMessageOctets: 150 * 1024 * 1024,
     maxRecipients: 100,
     maxErrors: 10,
     maxHops: 50,
     maxConnections: 1000,
+    maxConnectionsPerClient: 20,
+    minDataRate: 500,
     relayMaxConnections: 50,
     commandTimeoutMs: 300_000,
     dataTimeoutMs: 180_000,
@@ -201,6 +214,13 @@ describe("the environment", () => {
     expect(isSet({ emptyIsValue: true }, "")).toBe(true);
   });
 
+  test("empty means nobody where it is a value of its own", () => {
+    const { config, sources } = loaded({ environment: { ...RELAY, TRUSTED_CLIENTS: "" } });
+    expect(config.trustedClients).toEqual([]);
+    expect(sources.get("trustedClients")).toBe("environment");
+    expect(renderConfig(config, sources)).toMatch(/^TRUSTED_CLIENTS +\(empty\) {2}\(environment\)$/m);
+  });
+
   test.each([
     ["RELAY_HOSTS", "RELAY_HOST"],
     ["VALID_RECIPIENT", "VALID_RECIPIENTS"],
@@ -319,6 +339,33 @@ describe("rules between options", () => {
     expect(faults(environment({ ...user, RELAY_TLS: "off" }))).toEqual([
       "RELAY_USERNAME (environment): cannot be used with RELAY_TLS=off, because AUTH goes over TLS only",
     ]);
+  });
+
+  test("DNSBL options without a zone, and a threshold that no client reaches", () => {
+    expect(warnings({ DNSBL_THRESHOLD: "2", DNSBL_TIMEOUT: "1s" })).toEqual([
+      "DNSBL_THRESHOLD (environment): has no effect without DNSBL_DOMAINS",
+      "DNSBL_TIMEOUT (environment): has no effect without DNSBL_DOMAINS",
+    ]);
+    const DNSBL_DOMAINS = "a.example*2 b.example c.example*-9";
+    expect(warnings({ DNSBL_DOMAINS, DNSBL_THRESHOLD: "4" })).toEqual([
+      "DNSBL_THRESHOLD (environment): is never reached: the weights of DNSBL_DOMAINS add up to 3",
+    ]);
+    expect(warnings({ DNSBL_DOMAINS, DNSBL_THRESHOLD: "3" })).toEqual([]);
+    expect(warnings({ DNSBL_DOMAINS: "c.example*-9" })).toEqual([]);
+    expect(faults(environment({ DNSBL_DOMAINS: "a..b" }))).toHaveLength(1);
+  });
+
+  test("a tarpit that could take most of the connections is worth a warning", () => {
+    const consequence = "offenders who are held count as connections, and could keep mail out";
+    expect(warnings({ MAX_CONNECTIONS: "200" })).toEqual([
+      `MAX_CONNECTIONS (environment): is less than twice MAX_TARPITTED (500): ${consequence}`,
+    ]);
+    expect(warnings({ MAX_TARPITTED: "501" })).toEqual([
+      `MAX_TARPITTED (environment): is more than half of MAX_CONNECTIONS (1000): ${consequence}`,
+    ]);
+    expect(warnings({ MAX_CONNECTIONS: "200", MAX_TARPITTED: "100" })).toEqual([]);
+    expect(warnings({ MAX_CONNECTIONS: "200", TARPIT_DURATION: "0" })).toEqual([]);
+    expect(warnings({ MAX_CONNECTIONS: "200", MAX_TARPITTED: "0" })).toEqual([]);
   });
 
   test("an invalid RELAY_TLS does not hide other faults, nor make new ones", () => {

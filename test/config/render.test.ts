@@ -113,14 +113,14 @@ test("the configuration in effect", () => {
   expect(lines).toHaveLength(ROWS.length);
   expect(text).not.toContain("hunter2");
   for (const line of [
-    "LISTEN_ADDRESS         :25  (default)",
-    "SERVER_NAME            host.example  (default)",
-    "SERVER_CERT            not set: no STARTTLS  (default)",
-    "RELAY_HOST             a.example:25 [2001:db8::1]:587  (file f:1)",
-    "RELAY_PASSWORD         (hidden)  (environment)",
-    "RELAY_TIMEOUT          90s  (environment)",
-    "MAX_MESSAGE_SIZE       150M  (default)",
-    "VALID_RECIPIENTS       ^a\\u{a}\\u{1b}$  (environment)",
+    "LISTEN_ADDRESS              :25  (default)",
+    "SERVER_NAME                 host.example  (default)",
+    "SERVER_CERT                 not set: no STARTTLS  (default)",
+    "RELAY_HOST                  a.example:25 [2001:db8::1]:587  (file f:1)",
+    "RELAY_PASSWORD              (hidden)  (environment)",
+    "RELAY_TIMEOUT               90s  (environment)",
+    "MAX_MESSAGE_SIZE            150M  (default)",
+    "VALID_RECIPIENTS            ^a\\u{a}\\u{1b}$  (environment)",
   ]) {
     expect(lines).toContain(line);
   }

@@ -2,7 +2,8 @@
  * A relay for property tests: answers what it hears in a `World` by rules, and keeps what it was given.
  * `misbehave` is asked before each answer and may do something else instead.
  */
-import type { RelayPeer, World } from "../transcripts/world.ts";
+import type { RelayPeer } from "../transcripts/relay-peer.ts";
+import type { World } from "../transcripts/world.ts";
 
 export type Step = "greeting" | "EHLO" | "MAIL" | "RCPT" | "DATA" | "mail data" | "dot" | "RSET" | "QUIT";
 

@@ -29,8 +29,13 @@ export class Program {
   #log = "";
   port = 0;
 
-  private constructor(binary: string, environment: Readonly<Record<string, string>>) {
-    this.#process = Bun.spawn([binary], {
+  private constructor(
+    binary: string,
+    environment: Readonly<Record<string, string>>,
+    softDescriptors: number | undefined,
+  ) {
+    const limited = ["sh", "-c", `ulimit -Sn ${softDescriptors}; exec "$0"`, binary];
+    this.#process = Bun.spawn(softDescriptors === undefined ? [binary] : limited, {
       env: { LISTEN_ADDRESS: "127.0.0.1:0", SERVER_NAME: "proxy.test", ...environment },
       stdin: "ignore",
       stdout: "ignore",
@@ -40,8 +45,13 @@ export class Program {
     void this.#readLog();
   }
 
-  static async start(binary: string, environment: Readonly<Record<string, string>>): Promise<Program> {
-    const program = new Program(binary, environment);
+  /** `softDescriptors`: the limit that it is started with, as systemd and shells have 1024. */
+  static async start(
+    binary: string,
+    environment: Readonly<Record<string, string>>,
+    softDescriptors?: number,
+  ): Promise<Program> {
+    const program = new Program(binary, environment, softDescriptors);
     const listening = /event="listening" address="[^"]*:(\d+)"/;
     await eventually(() => listening.test(program.#log) || program.#process.exitCode !== null, "it listens");
     program.port = Number(listening.exec(program.#log)?.[1] ?? 0);
@@ -61,6 +71,25 @@ export class Program {
   /** Lines of one kind of event. */
   lines(event: string): string[] {
     return this.#log.split("\n").filter((line) => line.includes(` event="${event}" `));
+  }
+
+  /** Soft and hard limit of descriptors, as the process has them now. */
+  get descriptorLimits(): { readonly soft: number; readonly hard: number } {
+    const limits = readFileSync(`/proc/${this.#process.pid}/limits`, "utf8");
+    const [, soft, hard] = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits) ?? [];
+    return { soft: Number(soft), hard: Number(hard) };
+  }
+
+  /** CPU time used so far, user and system, all threads. */
+  get cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.#process.pid}/stat`, "latin1");
+    // Behind the name in parentheses: the 12th and 13th fields are utime and stime, in ticks of 10 ms.
+    const [utime = 0, stime = 0] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13)
+      .map(Number);
+    return (utime + stime) / 100;
   }
 
   get descriptors(): number {

@@ -24,8 +24,10 @@ export class ScriptedClient {
     this.#listen(socket);
   }
 
-  static async connect(port: number, host = "127.0.0.1"): Promise<ScriptedClient> {
-    const socket = connectTcp({ port, host, allowHalfOpen: true, noDelay: true });
+  /** `from`: the client's own address, such as 127.0.0.7. */
+  static async connect(port: number, host = "127.0.0.1", from?: string): Promise<ScriptedClient> {
+    const own = from === undefined ? {} : { localAddress: from };
+    const socket = connectTcp({ port, host, ...own, allowHalfOpen: true, noDelay: true });
     const client = new ScriptedClient(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", () => resolve());
@@ -35,8 +37,8 @@ export class ScriptedClient {
   }
 
   /** Connects, hears the greeting, says EHLO. */
-  static async greeted(port: number): Promise<ScriptedClient> {
-    const client = await ScriptedClient.connect(port);
+  static async greeted(port: number, from?: string): Promise<ScriptedClient> {
+    const client = await ScriptedClient.connect(port, "127.0.0.1", from);
     await client.reply();
     await client.ask("EHLO client.test");
     return client;

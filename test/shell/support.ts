@@ -2,6 +2,7 @@
  * The proxy in this process, over real sockets, with its log events, its timers and its clock in the test's hands.
  */
 import { BunNetwork } from "../../src/net/bun-network.ts";
+import type { Resolver } from "../../src/net/client-connection.ts";
 import { Server, type ServerSettings } from "../../src/net/server.ts";
 import { newSessionId } from "../../src/net/session-id.ts";
 import {
@@ -17,6 +18,9 @@ import {
   type SocketHandler,
 } from "../../src/net/socket.ts";
 import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
+import { AddressSet } from "../../src/screening/addresses.ts";
+import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
+import { PassedClients } from "../../src/screening/passed-clients.ts";
 import { eventually } from "../net/support.ts";
 import { ScriptedClient } from "./scripted-client.ts";
 
@@ -172,11 +176,17 @@ export class HeldSocket implements Socket {
   }
 }
 
+const loopback = { octets: [127, 0, 0, 0], prefixBits: 8 };
+const noResolver: Resolver = { lookup: () => Promise.resolve({ kind: "none" }), close() {} };
+
 export interface Bent {
   readonly policy?: Partial<ServerSettings["policy"]>;
   readonly pool?: Partial<ServerSettings["pool"]>;
   readonly maxConnections?: number;
   readonly tls?: ServerTls;
+  readonly screening?: Partial<ServerSettings["screening"]>;
+  readonly server?: Partial<ServerSettings>;
+  readonly resolver?: Resolver;
 }
 
 export class TestProxy {
@@ -195,6 +205,20 @@ export class TestProxy {
     };
     const settings: ServerSettings = {
       maxConnections: bent.maxConnections ?? 100,
+      maxConnectionsPerClient: 20,
+      maxTarpitted: 50,
+      tarpitDurationMs: 1_000,
+      trusted: new AddressSet([loopback]),
+      screening: {
+        greetingDelayMs: 0,
+        dnsblTimeoutMs: 1_000,
+        observe: false,
+        zones: [],
+        threshold: 1,
+        health: new ZoneHealth(),
+        memory: new PassedClients(),
+        ...bent.screening,
+      },
       policy: {
         serverName: "proxy.test",
         starttlsOffered: bent.tls !== undefined,
@@ -205,6 +229,7 @@ export class TestProxy {
         maxHops: 50,
         commandTimeoutMs: 5_000,
         dataTimeoutMs: 5_000,
+        minDataRate: 0,
         validRecipients: undefined,
         overrideRecipient: undefined,
         logDialogue: false,
@@ -223,7 +248,7 @@ export class TestProxy {
         ...bent.pool,
       },
     };
-    this.server = new Server(shell, settings, bent.tls);
+    this.server = new Server(shell, { ...settings, ...bent.server }, bent.resolver ?? noResolver, bent.tls);
     this.port = this.server.listen({ host: "127.0.0.1", port: 0 }).port;
   }
 

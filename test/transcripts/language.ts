@@ -5,8 +5,13 @@
  */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { LookupAnswer } from "../../src/proxy/client-messages.ts";
+import type { ToldAnswer } from "./dns.ts";
 
-/** 0 is the client; 1, 2, … are the relay connections in the order in which they were dialled. */
+/**
+ * 0 is the client that connected last; -1, -2, … are the clients in the order in which they connected; 1, 2, … are the
+ * relay connections in the order in which they were dialled.
+ */
 export type Peer = number;
 export const client: Peer = 0;
 
@@ -27,7 +32,16 @@ export type Step = { readonly place: Place } & (
     }
   | { readonly does: "hears-trace"; readonly peer: Peer }
   | { readonly does: "sees"; readonly peer: Peer; readonly event: string }
-  | { readonly does: "waits"; readonly ms: number }
+  /** "late": machines that are due meanwhile are woken behind what comes next. */
+  | { readonly does: "waits"; readonly ms: number; readonly late: boolean }
+  /** Where the next client connects from. */
+  | { readonly does: "moves"; readonly address: string }
+  | {
+      readonly does: "tells";
+      readonly name: string;
+      readonly record: "A" | "TXT";
+      readonly told: ToldAnswer;
+    }
   | { readonly does: "is-told"; readonly event: string }
   | { readonly does: "logs"; readonly event: string; readonly fields: readonly LoggedField[] }
 );
@@ -95,7 +109,11 @@ class Reading {
     } else if (word === "options") {
       for (const { key, value } of fieldsOf(rest, place)) this.options[key] = value;
     } else if (/^\+\d/.test(word)) {
-      this.steps.push({ place, does: "waits", ms: msOf(word.slice(1), place) });
+      this.steps.push({ place, does: "waits", ms: msOf(word.slice(1), place), late: rest === "(late)" });
+    } else if (word === "client") {
+      this.steps.push({ place, does: "moves", address: rest });
+    } else if (word === "dns") {
+      this.steps.push(dnsStep(rest, place));
     } else if (word === "proxy") {
       this.steps.push({ place, does: "is-told", event: eventOf(rest, place) });
     } else if (word === "log") {
@@ -104,7 +122,7 @@ class Reading {
     } else {
       const kind = arrows[`${side} ${arrow}`];
       if (kind === undefined) throw new TranscriptFault(place, `no such line: ${line}`);
-      this.#readDialogue(kind, side === "c" ? client : Number(number === "" ? 1 : number), text, place);
+      this.#readDialogue(kind, peerOf(side, number), text, place);
     }
   }
 
@@ -126,6 +144,30 @@ class Reading {
   }
 }
 
+function peerOf(side: string | undefined, number: string | undefined): Peer {
+  if (side === "c") return number === "" ? client : -Number(number);
+  return Number(number === "" ? 1 : number);
+}
+
+/** `NAME A 127.0.0.2 127.0.0.4`, `NAME TXT some text`, `NAME A none`, `… trouble REASON`, `… silence`; `… (+3s)` */
+function dnsStep(text: string, place: Place): Step {
+  const [, name, record, words = "", delay = "0ms"] =
+    /^(\S+) (A|TXT) (.+?)(?: \(\+(\w+)\))?$/.exec(text) ?? [];
+  if (name === undefined || (record !== "A" && record !== "TXT")) {
+    throw new TranscriptFault(place, `NAME A … or NAME TXT … expected: ${text}`);
+  }
+  const told = { afterMs: msOf(delay, place), answer: answerOf(record, words) };
+  return { place, does: "tells", name, record, told };
+}
+
+function answerOf(record: "A" | "TXT", words: string): LookupAnswer | undefined {
+  const [kind = "", ...reason] = words.split(" ");
+  if (words === "silence") return undefined;
+  if (words === "none") return { kind: "none" };
+  if (kind === "trouble") return { kind: "trouble", reason: reason.join(" ") };
+  return record === "A" ? { kind: "found", addresses: words.split(" ") } : { kind: "texts", texts: [words] };
+}
+
 function eventOf(text: string, place: Place): string {
   const event = /^\((.+)\)$/.exec(text)?.[1];
   if (event === undefined) throw new TranscriptFault(place, `an event stands in parentheses: ${text}`);
@@ -144,7 +186,7 @@ function fieldsOf(text: string, place: Place): LoggedField[] {
   return fields;
 }
 
-const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 function msOf(text: string, place: Place): number {
   const [, count, unit = ""] = /^(\d+)([a-z]+)$/.exec(text) ?? [];

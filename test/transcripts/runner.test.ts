@@ -17,6 +17,14 @@ function read(...lines: string[]): ReturnType<typeof readTranscript> {
 
 const greeting = ["c -> (connects)", "c <- 220 mx.example ESMTP"];
 const noop = ["c -> NOOP", "c <- 250 2.0.0 ok"];
+const delayed = ["options GREETING_DELAY=5s", "c -> (connects)", "c <- 220-mx.example ESMTP"];
+const listed = [
+  "options GREETING_DELAY=0 DNSBL_DOMAINS=zone.example TARPIT_DURATION=10s",
+  "dns 1.2.0.192.zone.example A 127.0.0.2",
+  "dns 1.2.0.192.zone.example TXT silence",
+  ...greeting,
+];
+const early = [...delayed, "c => NOOP", "log screening verdict=early-talker"];
 const toRelay = [
   ...greeting,
   "c -> HELO x",
@@ -31,6 +39,11 @@ describe("what is right passes", () => {
     [greeting],
     [[...greeting, ...noop, "+1s", ...noop]],
     [[...greeting, "c -> NOO\\", "c -> P", "c <~ 250 2.0"]],
+    [[...delayed, "+5s", "c <- 220 mx.example ESMTP"]],
+    [[...delayed, "+5s (late)", "c -> NOOP", "c <- 220 mx.example ESMTP", "c <- 250 2.0.0 ok"]],
+    [[...delayed, "client 192.0.2.2", "c -> (connects)", "c2 <- 220-mx.example ESMTP", "c1 <- (nothing)"]],
+    [[...listed, "c -> NOOP", "c <- 250 2.0.0 ok", "log screening verdict=listed"]],
+    [[...early, "+30s", "c <- 554 5.5.1 you spoke befor\\", "c -> (resets)", "log tarpit heldMs=30000"]],
     [[...toRelay, "r -> (dials)"]],
     [[...toRelay, "r -> (dials relay.example:25 [198.51.100.1])", "c <- (nothing)"]],
   ])("%j", (lines) => {
@@ -60,17 +73,44 @@ describe("what is wrong does not", () => {
     ["an event of nobody", [...greeting, "c -> (explodes)"]],
     ["a relay of nobody", [...greeting, "r <- 220 hello"]],
     ["a log event that is not there", [...greeting, "log transaction outcome=relayed"]],
+    ["a greeting too early", [...delayed, "+4s", "c <- 220 mx.example ESMTP"]],
+    ["a greeting in time, that is not told", [...delayed, "+6s", "+1s"]],
+    ["a verdict that is not told", [...listed, "c -> NOOP", "c <- 250 2.0.0 ok", "+1s"]],
+    ["another verdict", [...delayed, "c => NOOP", "log screening verdict=listed"]],
+    ["a stay in the tarpit that is not told", [...early, "c -> (resets)", "+1s"]],
+    ["an octet too many", [...early, "+2s", "c <- 554\\"]],
+    ["a client of nobody", [...delayed, "c2 -> NOOP"]],
+    [
+      "something that another client heard",
+      [...delayed, "c -> (connects)", "c2 <- 220-mx.example ESMTP", "+5s"],
+    ],
     ["words of someone who left", [...greeting, "c -> (resets)", "c -> (ends)"]],
   ])("%s", (_, lines) => {
     expect(() => replay(read(...lines), { cut: "nowhere" })).toThrow(/x\.transcript:\d+: /);
   });
 
-  test.each(["d -> x", "c -- x", "c ->NOOP", "+6", "c -> \\q", "log session x", "c -> (x"])(
-    "no such line: %s",
-    (line) => {
-      expect(() => read(line)).toThrow(/x\.transcript:1: /);
-    },
+  test.each([
+    "d -> x",
+    "c -- x",
+    "c ->NOOP",
+    "+6",
+    "c -> \\q",
+    "log session x",
+    "c -> (x",
+    "dns x",
+    "dns x MX y",
+  ])("no such line: %s", (line) => {
+    expect(() => read(line)).toThrow(/x\.transcript:1: /);
+  });
+});
+
+test("a name that nobody told of is not looked up unnoticed", () => {
+  const transcript = read(
+    "options DNSBL_DOMAINS=zone.example",
+    "c -> (connects)",
+    "c <- 220-mx.example ESMTP",
   );
+  expect(() => replay(transcript, { cut: "nowhere" })).toThrow("nobody told of 1.2.0.192.zone.example A");
 });
 
 test("packets are cut at every place", () => {

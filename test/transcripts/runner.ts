@@ -8,7 +8,8 @@
  */
 import type { LogEvent } from "../../src/ops/events.ts";
 import { type LoggedField, type Peer, type Step, type Transcript, TranscriptFault } from "./language.ts";
-import { type Output, World } from "./world.ts";
+import type { Output } from "./outbox.ts";
+import { World } from "./world.ts";
 
 export type Cutting =
   | { readonly cut: "nowhere" }
@@ -22,6 +23,9 @@ export interface Replay {
 
 /** Packets longer than this are cut in two within this many octets of their ends, and not in between. */
 const edgeOctets = 150;
+
+/** Of these events every one has to be told, in their order. */
+const toldInOrder: ReadonlySet<string> = new Set(["transaction", "screening", "tarpit", "dnsbl-refused"]);
 
 export function replay(transcript: Transcript, cutting: Cutting): Replay {
   return new Run(transcript, cutting).run();
@@ -59,7 +63,7 @@ class Run {
         this.#nothingLeft(step);
       }
       this.#take(step, index);
-      this.#world.endTurn();
+      if (step.does !== "waits" || !step.late) this.#world.endTurn();
     }
     const last = steps.at(-1);
     if (last !== undefined) this.#nothingLeft(last);
@@ -87,11 +91,20 @@ class Run {
         this.#see(step);
         break;
       case "waits":
-        this.#world.pass(step.ms);
+        if (step.late) this.#world.passUnnoticed(step.ms);
+        else this.#world.pass(step.ms);
+        break;
+      case "moves":
+        this.#world.clientAddress = step.address;
+        break;
+      case "tells":
+        this.#world.dns.tell(step.name, step.record, step.told);
         break;
       case "is-told":
         if (step.event === "shutdown" || step.event === "grace-over" || step.event === "fault") {
-          this.#world.client?.run({ type: step.event });
+          for (const peer of this.#world.clients) {
+            if (!peer.session.isOver) peer.run({ type: step.event });
+          }
         } else {
           this.#fail(step, `the proxy cannot be told (${step.event})`);
         }
@@ -113,7 +126,7 @@ class Run {
   }
 
   #send(step: Extract<Step, { does: "sends" }>, octets: Buffer): void {
-    (step.peer === 0 ? this.#client(step) : this.#relay(step, step.peer)).send(octets);
+    (step.peer <= 0 ? this.#client(step, step.peer) : this.#relay(step, step.peer)).send(octets);
     this.#world.endTurn();
   }
 
@@ -123,7 +136,7 @@ class Run {
       this.#world.connect();
       return;
     }
-    const actor = peer === 0 ? this.#client(step) : this.#relay(step, peer);
+    const actor = peer <= 0 ? this.#client(step, peer) : this.#relay(step, peer);
     if (actor.outbox.closed) this.#fail(step, "that connection is closed");
     if (!actor.act(event)) this.#fail(step, `no such event: (${event})`);
   }
@@ -174,20 +187,24 @@ class Run {
   #consume(heard: Output[], peer: Peer, taken: number): void {
     const octets = heard[0];
     if (typeof octets !== "object") return;
-    if (peer === 0) this.#heardByClient.push(octets.toString("latin1", 0, taken));
+    if (peer <= 0) this.#heardByClient.push(octets.toString("latin1", 0, taken));
     if (taken === octets.length) heard.shift();
     else heard[0] = octets.subarray(taken);
   }
 
   #nothingLeft(step: Step): void {
-    const outboxes = [this.#world.client, ...this.#world.relays].map((peer) => peer?.outbox);
-    for (const [peer, outbox] of outboxes.entries()) {
-      const left = outbox?.heard[0];
+    const { clients, relays, logs } = this.#world;
+    const peers: [Peer, (typeof clients | typeof relays)[number]][] = [
+      ...clients.map((peer, index): [Peer, typeof peer] => [-index - 1, peer]),
+      ...relays.map((peer, index): [Peer, typeof peer] => [index + 1, peer]),
+    ];
+    for (const [peer, { outbox }] of peers) {
+      const [left] = outbox.heard;
       if (left !== undefined) this.#fail(step, `before this, ${name(peer)} heard ${show(left)}`);
     }
-    const untold = this.#world.logs
-      .slice(this.#told.get("transaction") ?? 0)
-      .find(({ event }) => event === "transaction");
+    const untold = logs.find(
+      ({ event }, place) => toldInOrder.has(event) && place >= (this.#told.get(event) ?? 0),
+    );
     if (untold !== undefined) this.#fail(step, `before this, it was logged: ${JSON.stringify(untold)}`);
   }
 
@@ -200,7 +217,7 @@ class Run {
       (event, place) =>
         place >= from &&
         event.event === step.event &&
-        (step.event === "transaction" || step.fields.every((field) => agrees(event, field))),
+        (toldInOrder.has(step.event) || step.fields.every((field) => agrees(event, field))),
     );
     const event = logs[index];
     if (event === undefined) {
@@ -213,8 +230,9 @@ class Run {
 
   // --- Who -----------------------------------------------------------------------------------------------------
 
-  #client(step: Step): NonNullable<World["client"]> {
-    return this.#world.client ?? this.#fail(step, "no client is connected");
+  #client(step: Step, peer: Peer): World["clients"][number] {
+    const { clients } = this.#world;
+    return clients.at(peer === 0 ? -1 : -peer - 1) ?? this.#fail(step, `${name(peer)} is not connected`);
   }
 
   #relay(step: Step, peer: Peer): World["relays"][number] {
@@ -222,7 +240,7 @@ class Run {
   }
 
   #heard(step: Step, peer: Peer): Output[] {
-    return (peer === 0 ? this.#client(step) : this.#relay(step, peer)).outbox.heard;
+    return (peer <= 0 ? this.#client(step, peer) : this.#relay(step, peer)).outbox.heard;
   }
 
   #fail(step: Step, found: string): never {
@@ -250,7 +268,8 @@ function lineLength(octets: Buffer): number {
 }
 
 function name(peer: Peer): string {
-  return peer === 0 ? "the client" : `relay ${peer}`;
+  if (peer === 0) return "the client";
+  return peer < 0 ? `client ${-peer}` : `relay ${peer}`;
 }
 
 function describe(step: Step): string {

@@ -16,6 +16,8 @@ export interface Posting {
   readonly port: number;
   /** Authority for STARTTLS; undefined: plain. */
   readonly authority: string | undefined;
+  /** The address of this host that it comes from; undefined: any. */
+  readonly comesFrom?: string;
   /** "<>" is the null reverse-path. */
   readonly from: string;
   readonly to: readonly string[];
@@ -30,22 +32,38 @@ export async function post(place: Workplace, client: Client, posting: Posting): 
 }
 
 /** With fix-ups it would take `\n` within a line for a line end, so it gets what is to go over the wire. */
-function swaks(place: Workplace, { port, authority, from, to, message }: Posting, file: string): string[] {
+function swaks(
+  place: Workplace,
+  { port, authority, comesFrom, from, to, message }: Posting,
+  file: string,
+): string[] {
   const text = message.toString("latin1");
   const data = text.endsWith("\r\n")
     ? ["--no-data-fixup", "--data", `@${place.file("data", Buffer.from(`${stuffed(text)}.`, "latin1"))}`]
     : ["--data", `@${file}`];
   const tls = authority === undefined ? [] : ["--tls", "--tls-verify", "--tls-ca-path", authority];
   const session = ["--server", "127.0.0.1", "--port", `${port}`, "--ehlo", "client.test", "--hide-all"];
-  return ["swaks", ...session, ...tls, "--from", from, "--to", to.join(","), ...data];
+  const own = comesFrom === undefined ? [] : ["--local-interface", comesFrom];
+  return ["swaks", ...session, ...own, ...tls, "--from", from, "--to", to.join(","), ...data];
 }
 
 const stuffed = (text: string): string => text.replaceAll(/^\./gm, "..");
 
-function curl({ port, authority, from, to }: Posting, file: string): string[] {
+function curl({ port, authority, comesFrom, from, to }: Posting, file: string): string[] {
   const tls = authority === undefined ? [] : ["--ssl-reqd", "--cacert", authority];
   const recipients = to.flatMap((address) => ["--mail-rcpt", address]);
-  return ["curl", ...curlSession(port), ...tls, "--mail-from", from, ...recipients, "--upload-file", file];
+  const own = comesFrom === undefined ? [] : ["--interface", comesFrom];
+  return [
+    "curl",
+    ...curlSession(port),
+    ...own,
+    ...tls,
+    "--mail-from",
+    from,
+    ...recipients,
+    "--upload-file",
+    file,
+  ];
 }
 
 /** Several mails in one session. */
@@ -65,8 +83,9 @@ function curlSession(port: number): string[] {
   return ["--silent", "--show-error", "--url", `smtp://127.0.0.1:${port}/client.test`];
 }
 
-function msmtp({ port, authority, from, to }: Posting): string[] {
+function msmtp({ port, authority, comesFrom, from, to }: Posting): string[] {
   const session = ["--host=127.0.0.1", `--port=${port}`, "--domain=client.test", "--auth=off"];
+  const own = comesFrom === undefined ? [] : [`--source-ip=${comesFrom}`];
   const alone = ["remove-bcc-headers", "set-from-header", "set-date-header", "set-msgid-header"];
   const tls =
     authority === undefined
@@ -75,6 +94,7 @@ function msmtp({ port, authority, from, to }: Posting): string[] {
   return [
     "msmtp",
     ...session,
+    ...own,
     ...tls,
     ...alone.map((name) => `--${name}=off`),
     `--from=${from}`,

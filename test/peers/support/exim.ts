@@ -13,18 +13,18 @@ import { type Certificate, freePort, run, type Workplace } from "./workplace.ts"
 const { XDG_CACHE_HOME: cache = join(homedir(), ".cache") } = process.env;
 /** As .ci/install-peers has it. */
 const unpacked = join(cache, "smtpproxy-peers/exim/usr/sbin/exim4");
-const binary = existsSync(unpacked) ? unpacked : "/usr/sbin/exim4";
-const user = "Debian-exim";
+export const eximBinary = existsSync(unpacked) ? unpacked : "/usr/sbin/exim4";
+export const eximUser = "Debian-exim";
 
 export const needsExim: readonly Need[] = [
   root,
   command("openssl"),
   {
-    missing: !existsSync(binary)
+    missing: !existsSync(eximBinary)
       ? "exim is not installed (.ci/install-peers does it)"
       : userExists()
         ? undefined
-        : `there is no user ${user}`,
+        : `there is no user ${eximUser}`,
   },
 ];
 
@@ -44,15 +44,14 @@ export class Exim {
   static async start(place: Workplace, settings: EximSettings): Promise<Exim> {
     const port = await freePort();
     const folder = place.subfolder(settings.name);
-    const [owner, group] = run(["getent", "passwd", user]).split(":").slice(2, 4).map(Number);
-    if (owner === undefined || group === undefined) throw new Error(`no user ${user}`);
+    const { owner, group } = eximOwner();
     for (const sub of ["spool", "log"]) {
       mkdirSync(join(folder, sub));
       chownSync(join(folder, sub), owner, group);
     }
     const file = place.file("exim.conf", configuration(settings, port, folder));
     const program = new Program({
-      command: [binary, "-C", file, "-bdf", "-q1h"],
+      command: [eximBinary, "-C", file, "-bdf", "-q1h"],
       logFile: join(folder, "daemon.log"),
     });
     const exim = new Exim(port, folder);
@@ -79,8 +78,15 @@ export class Exim {
   }
 }
 
+/** Numbers of the user that it runs as. */
+export function eximOwner(): { readonly owner: number; readonly group: number } {
+  const [owner, group] = run(["getent", "passwd", eximUser]).split(":").slice(2, 4).map(Number);
+  if (owner === undefined || group === undefined) throw new Error(`no user ${eximUser}`);
+  return { owner, group };
+}
+
 function userExists(): boolean {
-  return Bun.spawnSync(["getent", "passwd", user]).exitCode === 0;
+  return Bun.spawnSync(["getent", "passwd", eximUser]).exitCode === 0;
 }
 
 /** Octet for octet: no header is added, removed or folded anew, and no line is too long. */
@@ -90,7 +96,7 @@ function configuration(
   folder: string,
 ): string {
   return `primary_hostname = ${name}
-exim_user = ${user}
+exim_user = ${eximUser}
 never_users =
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = ${port}
