@@ -127,7 +127,7 @@ export class ClientScreening {
   /** Commands behind one whose answer decides whether they may be sent: no mail server does that. */
   pipelinedBadly(now: number): Offence | undefined {
     if (this.#facts.isTrusted) return undefined;
-    if (!this.#pipelinedBadly) this.#log("pipelining", now);
+    if (!this.#pipelinedBadly) this.#log("pipelining");
     this.#pipelinedBadly = true;
     this.#settings.memory.forget(this.#facts.address, now);
     if (this.#settings.observe) return undefined;
@@ -165,7 +165,7 @@ export class ClientScreening {
       return;
     }
     memory.forget(this.#facts.address, now);
-    this.#log(verdict.kind, now);
+    this.#log(verdict.kind);
     if (verdict.kind === "listed") this.#askWhy(verdict.dnsbl.matches[0], now);
   }
 
@@ -182,7 +182,7 @@ export class ClientScreening {
     if (match !== undefined && text !== undefined) this.#explanation = explanation(text, match);
   }
 
-  #log(verdict: "early-talker" | "non-smtp" | "listed" | "pipelining", _now: number): void {
+  #log(verdict: "early-talker" | "non-smtp" | "listed" | "pipelining"): void {
     const { score, matches } = this.#screen.dnsbl;
     const heldOutMs =
       this.#verdict !== undefined && "heldOutMs" in this.#verdict ? this.#verdict.heldOutMs : undefined;

@@ -272,6 +272,8 @@ export class ClientSession {
     const pipelined = this.#screening !== undefined && this.#isPipelinedBadly(read);
     const offence = pipelined ? this.#screening?.pipelinedBadly(now) : undefined;
     if (offence !== undefined) this.#punish(offence, now);
+    else if (tooManyErrors && this.#facts.isTrusted)
+      this.#end(catalogue.tooManyErrors, "too many errors", now);
     else if (tooManyErrors) this.#punish(tooManyErrorsMade, now);
     else this.#carryOut(read, now);
     return true;
@@ -407,7 +409,13 @@ export class ClientSession {
   #tarpit(reason: string, octets: Buffer): void {
     this.#tally.end ??= reason;
     this.#phase = "closing";
-    this.#output.emit({ type: "tarpit", octets });
+    if (this.#ended) {
+      // Whoever has hung up need not be held.
+      this.#output.emit({ type: "write", octets });
+      this.#output.emit({ type: "close" });
+    } else {
+      this.#output.emit({ type: "tarpit", octets });
+    }
   }
 
   /** Without a word, for nobody listens. */
