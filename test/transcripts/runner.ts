@@ -22,7 +22,7 @@ export interface Replay {
 }
 
 /** Packets longer than this are cut in two within this many octets of their ends, and not in between. */
-const edgeOctets = 150;
+const edgeOctets = 5_000;
 
 /** Of these events every one has to be told, in their order. */
 const toldInOrder: ReadonlySet<string> = new Set(["transaction", "screening", "tarpit", "dnsbl-refused"]);

@@ -31,5 +31,5 @@ describe.each(files)("%s", (file) => {
         throw new Error(`log or octets differ when cut: ${JSON.stringify(cutting)}`);
       }
     }
-  });
+  }, 120_000);
 });
