@@ -101,7 +101,7 @@ export function relaySettings(config: Config): RelaySettings {
   };
 }
 
-function screeningSettings(config: Config): ScreeningSettings {
+export function screeningSettings(config: Config): ScreeningSettings {
   return {
     greetingDelayMs: config.greetingDelayMs,
     dnsblTimeoutMs: config.dnsblTimeoutMs,
@@ -130,7 +130,7 @@ function systemServers(): readonly DnsServer[] {
   }
 }
 
-function sessionPolicy(config: Config): SessionPolicy {
+export function sessionPolicy(config: Config): SessionPolicy {
   return {
     serverName: config.serverName,
     starttlsOffered: config.serverCert !== undefined,

@@ -1,6 +1,6 @@
 /**
- * The server half of SMTP, towards the client, as a machine without sockets or clock: greeting, commands, STARTTLS,
- * replies in order, deadlines, and the mail transaction of the moment (transaction.ts).
+ * The server half of SMTP, towards the client, as a machine without sockets or clock: greeting, STARTTLS, whose turn
+ * it is, deadlines and ends.
  *
  * Contract: `receive(event, now)`, then `drain()` the actions, then ask `deadline()`; `isOver` tells when nothing can
  * follow. Garbage in gives replies of 5yz, never an exception; what throws is an assertion of ours.
@@ -8,8 +8,9 @@
  * other command waits until all before it are answered.
  * Octets that came before TLS are never taken for commands after it, and nothing but the connection is remembered.
  *
- * Not here: what becomes of a mail (transaction.ts); reply texts (smtp/catalogue.ts); sockets
- * (net/client-connection.ts). Screening takes its place between `connected` and the greeting, and in RCPT.
+ * Not here: the commands about mail (mail-dialogue.ts); what becomes of one (transaction.ts); the screening, which
+ * runs between `connected` and the greeting and may hold or refuse RCPT (client-screening.ts); how long is waited
+ * (client-waits.ts); reply texts (smtp/catalogue.ts); sockets (net/client-connection.ts).
  * RFC 5321 §3, §4.1, §4.3; RFC 2920; RFC 3207.
  */
 import { assert, unreachable } from "../ops/assert.ts";

@@ -36,12 +36,6 @@ export type NonSmtp =
   | "binary data"
   | "no command";
 
-/** What a whole first line, without its end, looks like; undefined: SMTP, or a fault that commands have. */
-export function nonSmtp(line: string): NonSmtp | undefined {
-  const found = look(`${line.slice(0, firstOctetsMax)}\n`);
-  return found === "undecided" || found === "smtp" ? undefined : found;
-}
-
 export class FirstWords {
   /** Wire string of what decides. */
   #words = "";

@@ -3,9 +3,11 @@
  * No mail server is refused, no early talker and no listed client causes as much as a dial, every limit is kept at
  * every instant, and every session ends. SIMULATION_SEED and SIMULATION_CLIENTS choose another run.
  */
+
 import { expect, test } from "bun:test";
+import { sessionPolicy } from "../../src/commands/settings.ts";
 import { PassedClients } from "../../src/screening/passed-clients.ts";
-import { configOf, policyOf, screeningOf } from "../transcripts/world-settings.ts";
+import { configOf, screeningOf } from "../transcripts/world-settings.ts";
 import { Chance, Clock } from "./simulation/clock.ts";
 import { ScriptedZones, zoneOptions } from "./simulation/dns.ts";
 import { MailServer, type Manners } from "./simulation/mail-server.ts";
@@ -86,7 +88,7 @@ class Simulation {
     this.server = new SimulatedServer(
       this.clock,
       this.chance,
-      policyOf(config),
+      sessionPolicy(config),
       { ...screeningOf(config), memory },
       zones,
       new RelayPool(this.clock, this.chance, 70),

@@ -1,12 +1,9 @@
-/** The options of a transcript, as commands/settings.ts makes settings of them. */
+/** The options of a transcript; commands/settings.ts makes settings of them, as for the program. */
+import { screeningSettings } from "../../src/commands/settings.ts";
 import { load } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/options.ts";
-import type { SessionPolicy } from "../../src/proxy/client-messages.ts";
 import type { ScreeningSettings } from "../../src/proxy/client-screening.ts";
-import type { RelaySettings } from "../../src/proxy/relay-messages.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
-import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
-import { PassedClients } from "../../src/screening/passed-clients.ts";
 
 /** Without any of these nobody is screened, and everybody is trusted. */
 export const screeningOptions: readonly string[] = [
@@ -25,16 +22,7 @@ export interface WorldScreening extends ScreeningSettings {
 }
 
 export function screeningOf(config: Config): WorldScreening {
-  return {
-    greetingDelayMs: config.greetingDelayMs,
-    dnsblTimeoutMs: config.dnsblTimeoutMs,
-    observe: config.screening === "observe",
-    zones: config.dnsblZones ?? [],
-    threshold: config.dnsblThreshold,
-    health: new ZoneHealth(),
-    memory: new PassedClients(),
-    trusted: new AddressSet(config.trustedClients),
-  };
+  return { ...screeningSettings(config), trusted: new AddressSet(config.trustedClients) };
 }
 
 export function configOf(options: Readonly<Record<string, string>>): Config {
@@ -47,35 +35,4 @@ export function configOf(options: Readonly<Record<string, string>>): Config {
   });
   if (!loaded.ok) throw new Error(`options: ${JSON.stringify(loaded.faults)}`);
   return loaded.config;
-}
-
-export function policyOf(config: Config): SessionPolicy {
-  return {
-    serverName: config.serverName,
-    starttlsOffered: config.serverCert !== undefined,
-    bareNewline: config.bareNewline,
-    maxMessageOctets: config.maxMessageOctets,
-    maxRecipients: config.maxRecipients,
-    maxErrors: config.maxErrors,
-    maxHops: config.maxHops,
-    commandTimeoutMs: config.commandTimeoutMs,
-    dataTimeoutMs: config.dataTimeoutMs,
-    minDataRate: config.minDataRate,
-    validRecipients: config.validRecipients,
-    overrideRecipient: config.overrideRecipient,
-    logDialogue: config.logLevel === "debug",
-  };
-}
-
-export function settingsOf(config: Config): RelaySettings {
-  const { relayUsername: username, relayPassword } = config;
-  const withAuth = username !== undefined && relayPassword !== undefined;
-  return {
-    heloName: config.serverName,
-    tls: config.relayTls,
-    credentials: withAuth ? { username, password: relayPassword.reveal() } : undefined,
-    connectTimeoutMs: config.relayConnectTimeoutMs,
-    replyTimeoutMs: config.relayTimeoutMs,
-    idleTimeoutMs: config.relayIdleTimeoutMs,
-  };
 }

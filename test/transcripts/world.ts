@@ -4,6 +4,7 @@
  *
  * Every relay's name resolves at once. An assertion of ours that fails is thrown.
  */
+import { relaySettings, sessionPolicy } from "../../src/commands/settings.ts";
 import type { Config } from "../../src/config/options.ts";
 import type { LogEvent } from "../../src/ops/events.ts";
 import type { SessionPolicy } from "../../src/proxy/client-messages.ts";
@@ -15,14 +16,7 @@ import type { RelayOffer } from "../../src/smtp/ehlo.ts";
 import { ClientPeer } from "./client-peer.ts";
 import { ScriptedDns } from "./dns.ts";
 import { nobody, RelayPeer } from "./relay-peer.ts";
-import {
-  configOf,
-  policyOf,
-  screeningOf,
-  screeningOptions,
-  settingsOf,
-  type WorldScreening,
-} from "./world-settings.ts";
+import { configOf, screeningOf, screeningOptions, type WorldScreening } from "./world-settings.ts";
 
 /** 2026-11-23 12:00:00 UTC, a Monday. */
 export const unixEpochMs = Date.UTC(2026, 10, 23, 12);
@@ -60,8 +54,8 @@ export class World {
   constructor(options: Readonly<Record<string, string>>) {
     const { CLIENT = "192.0.2.1", ADDRESSES = "198.51.100.1", ...others } = options;
     this.config = configOf(others);
-    this.policy = policyOf(this.config);
-    this.settings = settingsOf(this.config);
+    this.policy = sessionPolicy(this.config);
+    this.settings = relaySettings(this.config);
     const screened = screeningOptions.some((name) => others[name] !== undefined);
     this.screening = screened ? screeningOf(this.config) : undefined;
     this.slots = new TarpitSlots(this.config.maxTarpitted);
