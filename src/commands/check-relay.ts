@@ -166,6 +166,10 @@ class OneAddress implements Network {
     return this.#network.now();
   }
 
+  get unixEpochMs(): number {
+    return this.#network.unixEpochMs;
+  }
+
   timer(delayMs: number, callback: () => void): { cancel(): void } {
     return this.#network.timer(delayMs, callback);
   }

@@ -26,8 +26,9 @@ import {
   type NativeSocket,
   oneLine,
   plainHandlers,
+  type SocketSystem,
 } from "./bun-socket.ts";
-import { isDeserted, isUnixSocket } from "./libc.ts";
+import { isDeserted, isUnixSocket, kernelQueuedOctets } from "./libc.ts";
 import {
   closeMs,
   type Dial,
@@ -51,15 +52,18 @@ const listenFd = Bun.listen as unknown as FdListen;
 export const abandonedDialsMax = 32;
 
 export class BunNetwork implements Network {
-  readonly #onFault: FaultHandler;
-  readonly #closeMs: number;
+  readonly #system: SocketSystem;
   /** How many of each target there are. */
   readonly #abandoned = new Map<string, number>();
 
   /** `settings.closeMs` is for tests: how long an orderly end may take. */
   constructor(onFault: FaultHandler, settings: { readonly closeMs?: number } = {}) {
-    this.#onFault = onFault;
-    this.#closeMs = settings.closeMs ?? closeMs;
+    this.#system = {
+      closeMs: settings.closeMs ?? closeMs,
+      onFault,
+      timer: (delayMs, callback) => this.timer(delayMs, callback),
+      kernelQueuedOctets: kernelQueuedOctetsOf,
+    };
   }
 
   /** Dials given up by us that still hold a descriptor. */
@@ -174,6 +178,10 @@ export class BunNetwork implements Network {
     return performance.now();
   }
 
+  get unixEpochMs(): number {
+    return Date.now() - performance.now();
+  }
+
   timer(delayMs: number, callback: () => void): { cancel(): void } {
     const timer = setTimeout(() => this.#guard(callback), delayMs);
     return { cancel: () => clearTimeout(timer) };
@@ -190,7 +198,7 @@ export class BunNetwork implements Network {
       native.terminate();
       return false;
     }
-    new BunSocket(native, endpoints, this.#closeMs, this.#onFault, accept);
+    new BunSocket(native, endpoints, this.#system, accept);
     return true;
   }
 
@@ -198,7 +206,7 @@ export class BunNetwork implements Network {
     try {
       callback();
     } catch (error) {
-      this.#onFault(error);
+      this.#system.onFault(error);
     }
   }
 }
@@ -237,6 +245,12 @@ function orOneLine<T>(name: string, listen: () => T): T {
 function unlinkDeserted(path: string): void {
   const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
   if (isSocket && isDeserted(path)) unlinkSync(path);
+}
+
+/** What the kernel holds that the peer has not acknowledged. */
+function kernelQueuedOctetsOf(native: NativeSocket): number {
+  const fd = "fd" in native && typeof native.fd === "number" ? native.fd : -1;
+  return fd < 0 ? 0 : kernelQueuedOctets(fd);
 }
 
 function endpointsOf(native: NativeSocket, unixPath: string | undefined) {

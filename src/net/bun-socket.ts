@@ -24,7 +24,6 @@
 import { isIP } from "node:net";
 import { assert } from "../ops/assert.ts";
 import { noteReceived } from "./collector.ts";
-import { kernelQueuedOctets } from "./libc.ts";
 import {
   type ClientTls,
   congestedOctets,
@@ -40,6 +39,16 @@ export type FaultHandler = (error: unknown, socket?: Socket) => void;
 
 /** A socket of Bun's. Its data is our side of it, from `open` on. */
 export type NativeSocket = Bun.Socket<BunSocket | undefined>;
+
+/** What a socket needs of the system beside Bun's socket itself. */
+export interface SocketSystem {
+  /** How long an orderly end may take before the socket is terminated. */
+  readonly closeMs: number;
+  readonly onFault: FaultHandler;
+  timer(delayMs: number, callback: () => void): { cancel(): void };
+  /** What the kernel has taken and the peer has not acknowledged. */
+  kernelQueuedOctets(native: NativeSocket): number;
+}
 
 /** What bun-types lacks of the options that `upgradeTLS` takes. */
 interface UpgradeOptions extends Bun.TLSOptions {
@@ -61,8 +70,7 @@ const noHandler: SocketHandler = {
 export class BunSocket implements Socket {
   readonly remote: Endpoint;
   readonly local: Endpoint;
-  readonly #onFault: FaultHandler;
-  readonly #closeMs: number;
+  readonly #system: SocketSystem;
   /** Where octets go and come from: the TLS socket, once there is one. */
   #stream: NativeSocket;
   /** The one whose `terminate()` always works. */
@@ -75,22 +83,20 @@ export class BunSocket implements Socket {
   #congested = false;
   #paused = false;
   #peerEnded = false;
-  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeTimer: { cancel(): void } | undefined;
 
   /** `native` is open. `adopt` returns the handler; it may use the socket already. */
   constructor(
     native: NativeSocket,
     endpoints: { readonly remote: Endpoint; readonly local: Endpoint },
-    closeMs: number,
-    onFault: FaultHandler,
+    system: SocketSystem,
     adopt: (socket: Socket) => SocketHandler,
   ) {
     this.remote = endpoints.remote;
     this.local = endpoints.local;
     this.#stream = native;
     this.#raw = native;
-    this.#closeMs = closeMs;
-    this.#onFault = onFault;
+    this.#system = system;
     native.data = this;
     native.setNoDelay(true);
     this.#tell(() => {
@@ -103,8 +109,7 @@ export class BunSocket implements Socket {
   }
 
   get unreadOctets(): number {
-    const fd = "fd" in this.#raw && typeof this.#raw.fd === "number" ? this.#raw.fd : -1;
-    return this.#queuedOctets + (fd < 0 ? 0 : kernelQueuedOctets(fd));
+    return this.#queuedOctets + this.#system.kernelQueuedOctets(this.#raw);
   }
 
   handle(handler: SocketHandler): void {
@@ -286,13 +291,13 @@ export class BunSocket implements Socket {
   }
 
   #limitClosing(): void {
-    this.#closeTimer ??= setTimeout(() => this.terminate(), this.#closeMs);
+    this.#closeTimer ??= this.#system.timer(this.#system.closeMs, () => this.terminate());
   }
 
   #finish(reason: string): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    clearTimeout(this.#closeTimer);
+    this.#closeTimer?.cancel();
     this.#dropQueue();
     queueMicrotask(() => this.#tell(() => this.#handler.closed(reason)));
   }
@@ -312,7 +317,7 @@ export class BunSocket implements Socket {
   }
 
   #fault(error: unknown): void {
-    this.#onFault(error, this);
+    this.#system.onFault(error, this);
     this.terminate();
   }
 }

@@ -63,9 +63,8 @@ export class Server {
     this.#tls = tls;
     const surroundings: PoolSurroundings = {
       relayOffer: undefined,
-      /** Looked at anew each time, for the clock may be set while the program runs. */
       get unixEpochMs(): number {
-        return Date.now() - shell.network.now();
+        return shell.network.unixEpochMs;
       },
     };
     this.#pool = new RelayPool(shell, settings.pool, surroundings);

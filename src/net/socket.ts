@@ -121,6 +121,8 @@ export interface Network {
   resolve(host: string): Promise<{ readonly addresses: readonly string[] } | { readonly failure: string }>;
   /** Monotonic time in milliseconds. */
   now(): number;
+  /** Unix time in milliseconds at which `now()` was 0. To be looked at anew each time: the clock may be set. */
+  readonly unixEpochMs: number;
   /** Calls back once after `delayMs`. Returns the way to cancel it. */
   timer(delayMs: number, callback: () => void): { cancel(): void };
 }

@@ -83,6 +83,10 @@ export class WatchedNetwork implements Network {
     return this.#inner.now() + this.skewMs;
   }
 
+  get unixEpochMs(): number {
+    return this.#inner.unixEpochMs - this.skewMs;
+  }
+
   timer(delayMs: number, callback: () => void): { cancel(): void } {
     this.timers += 1;
     let live = true;
