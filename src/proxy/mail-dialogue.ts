@@ -2,12 +2,13 @@
  * The commands of a client session that are about mail, one at a time: EHLO to RSET, and those that ask for nothing.
  * Keeps what the client said of itself, what it was offered, and its mail transaction of the moment.
  *
- * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction. It leaves
- * STARTTLS and QUIT to the session, and tells it when a client that is listed named its recipient.
- * Not here: whose turn it is, ends and waits (client-session.ts); what becomes of a mail (transaction.ts).
+ * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction. It tells
+ * the session when a client that is listed named its recipient.
+ * Not here: STARTTLS, QUIT, whose turn it is, ends and waits (client-session.ts); what becomes of a mail
+ * (transaction.ts).
  * RFC 5321 §4.1.1, §4.1.4.
  */
-import { AssertionFault, assert, unreachable } from "../ops/assert.ts";
+import { assert } from "../ops/assert.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Command } from "../smtp/commands.ts";
 import type { Offered } from "../smtp/parameters.ts";
@@ -25,6 +26,9 @@ import { answerGreeting, messageOctetsMax, nothingOffered } from "./offer.ts";
 import type { Slot } from "./reply-queue.ts";
 import type { SessionTally } from "./session-tally.ts";
 import { Transaction, type TransactionHost } from "./transaction.ts";
+
+/** All but those that are the session's own. */
+type DialogueCommand = Exclude<Command, { verb: "STARTTLS" | "QUIT" }> | MalformedCommand;
 
 export class MailDialogue {
   readonly #policy: SessionPolicy;
@@ -83,7 +87,7 @@ export class MailDialogue {
 
   /** `gate`: what the screening says to a RCPT. Returns "listed" when it refused one. */
   carryOut(
-    command: Command | MalformedCommand,
+    command: DialogueCommand,
     read: ReadCommand,
     gate: Gate,
     tls: TlsAgreement | undefined,
@@ -123,14 +127,9 @@ export class MailDialogue {
       case "VRFY":
         this.#output.fill(slot, catalogue.vrfy);
         break;
-      case "malformed":
-        this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
-        break;
-      case "STARTTLS":
-      case "QUIT":
-        throw new AssertionFault("STARTTLS and QUIT are the session's");
+      // What is left is malformed.
       default:
-        unreachable(command);
+        this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
     }
     return "done";
   }

@@ -257,8 +257,6 @@ export class RelaySession {
     const { credentials } = this.#settings;
     const [mechanism] = this.#offer.auth;
     this.#since = now;
-    const accepted = reply.code >= 200 && reply.code < 300;
-    const refused = reply.code >= 400;
     switch (step) {
       case undefined:
         this.#unsolicited(reply);
@@ -289,31 +287,30 @@ export class RelaySession {
         this.#authMoves(continueAuth(mechanism, step, reply, credentials), reply, now);
         break;
       case "RSET":
-        if (accepted) {
+        if (reply.code < 300) {
           this.#mailOpen = false;
           this.#rest(now);
         } else this.#quit({ kind: "garbled", detail: "RSET refused" });
         break;
-      case "MAIL":
-      case "RCPT":
-      case "DATA":
-      case "end of mail data":
-        if (reply.code === 421) {
-          this.#lose({ kind: "refused-early", reply }, "terminate");
-        } else if (!refused && (step === "DATA" ? reply.code !== 354 : !accepted)) {
-          this.#lose({ kind: "garbled", detail: `${reply.code} in answer to ${step}` }, "terminate");
-        } else {
-          if (step === "DATA" && !refused) this.#phase = "mail-data";
-          if (step === "end of mail data") {
-            this.#mailOpen = false;
-            this.#dotSent = false;
-          }
-          this.#report({ type: "reply", to: step, reply });
-          if (this.#releasing && !this.#mailOpen && this.#awaited.length === 0) this.#rest(now);
-        }
-        break;
       default:
-        unreachable(step);
+        this.#mailAnswered(step, reply, now);
+    }
+  }
+
+  #mailAnswered(to: RelayCommand, reply: Reply, now: number): void {
+    const refused = reply.code >= 400;
+    if (reply.code === 421) {
+      this.#lose({ kind: "refused-early", reply }, "terminate");
+    } else if (!refused && (to === "DATA" ? reply.code !== 354 : reply.code >= 300)) {
+      this.#lose({ kind: "garbled", detail: `${reply.code} in answer to ${to}` }, "terminate");
+    } else {
+      if (to === "DATA" && !refused) this.#phase = "mail-data";
+      if (to === "end of mail data") {
+        this.#mailOpen = false;
+        this.#dotSent = false;
+      }
+      this.#report({ type: "reply", to, reply });
+      if (this.#releasing && !this.#mailOpen && this.#awaited.length === 0) this.#rest(now);
     }
   }
 

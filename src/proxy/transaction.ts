@@ -14,7 +14,7 @@
  * Rejected: to hold the body until the relay is known to be alive. It would be a spool.
  * RFC 5321 §3.3, §4.1.1, §6.1; RFC 1047.
  */
-import { assert, unreachable } from "../ops/assert.ts";
+import { assert } from "../ops/assert.ts";
 import type { LogEvent, Outcome } from "../ops/events.ts";
 import { noValidRecipients, rcptFirst } from "../smtp/catalogue.ts";
 import { MailDataScanner } from "../smtp/mail-data.ts";
@@ -25,7 +25,7 @@ import { protocolKeyword, receivedLine } from "../smtp/trace.ts";
 import type { RelayFacts, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
 import { Envelope, type EnvelopeHost, type Recipient } from "./envelope.ts";
 import { describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
-import type { RelayOrder, RelayReport } from "./relay-messages.ts";
+import type { RelayCommand, RelayOrder, RelayReport } from "./relay-messages.ts";
 import type { Slot } from "./reply-queue.ts";
 import { callWitnesses, type Witness } from "./witnesses.ts";
 
@@ -216,24 +216,11 @@ export class Transaction {
    * After the dot only the relay can say what became of the mail: the transaction lives on until it did.
    */
   abandon(reason: string, now: number): void {
-    switch (this.#phase) {
-      case "envelope":
-        this.#untie("release");
-        break;
-      case "data":
-      case "streaming":
-        this.#untie("drop");
-        break;
-      case "discarding":
-        break;
-      case "answer":
-        this.#clientGone = true;
-        return;
-      case "over":
-        return;
-      default:
-        unreachable(this.#phase);
+    if (this.#phase === "answer") {
+      this.#clientGone = true;
+      return;
     }
+    this.#untie(this.#phase === "envelope" ? "release" : "drop");
     const said =
       this.#verdict?.reply ?? (this.#envelope.accepted.length === 0 ? this.#envelope.lastRefusal : undefined);
     const outcome = said === undefined ? "abandoned" : outcomeOf(said);
@@ -282,25 +269,13 @@ export class Transaction {
     this.#refuseEnvelope(replyToFailure(failure, "setup"), describeFailure(failure));
   }
 
+  /** Of what a relay session reports these two are about the mail. */
   report(report: RelayReport, now: number): void {
-    switch (report.type) {
-      case "reply":
-        this.#replied(report.to, report.reply, now);
-        break;
-      case "lost":
-        this.#lost(report.failure, report.dotSent, now);
-        break;
-      case "ready":
-      case "idle":
-      case "congested":
-      case "drained":
-        break;
-      default:
-        unreachable(report);
-    }
+    if (report.type === "reply") this.#replied(report.to, report.reply, now);
+    else if (report.type === "lost") this.#lost(report.failure, report.dotSent, now);
   }
 
-  #replied(to: "MAIL" | "RCPT" | "DATA" | "end of mail data", original: Reply, now: number): void {
+  #replied(to: RelayCommand, original: Reply, now: number): void {
     this.#answered = true;
     const reply = relayReply(original);
     const accepted = reply.code < 400;
@@ -317,15 +292,12 @@ export class Transaction {
       case "DATA":
         this.#dataAnswered(reply, accepted, now);
         break;
-      case "end of mail data": {
+      default:
+        to satisfies "end of mail data";
         assert(this.#phase === "answer", "the dot was sent");
         this.#order({ order: "release" });
         this.#fillDataSlot(reply);
         this.#finish(accepted ? "relayed" : outcomeOf(reply), reply, undefined, now);
-        break;
-      }
-      default:
-        unreachable(to);
     }
   }
 

@@ -9,7 +9,7 @@
  * Liberal: verbs and keywords in any case, more than one space between words, spaces at the end (older clients send
  * them), spaces before "<". Strict: everything else, as what stands in a command is sent on to the relay.
  *
- * To add a command: a member of `Command`, an entry in the table, its reply in proxy/session.ts.
+ * To add a command: a member of `Command`, an entry in the table, its reply in proxy/mail-dialogue.ts.
  *
  * Not here: paths (paths.ts), parameters (parameters.ts), the length of a line (lines.ts).
  * Rejected: passing unknown commands on. The relay would hold a conversation that we do not follow.
@@ -29,7 +29,9 @@ export type Command =
   | { readonly verb: "EHLO" | "HELO"; readonly name: string }
   | { readonly verb: "MAIL"; readonly path: ReversePath; readonly parameters: MailParameters }
   | { readonly verb: "RCPT"; readonly path: Mailbox; readonly parameters: RcptParameters }
-  | { readonly verb: "DATA" | "RSET" | "QUIT" | "STARTTLS" | "NOOP" | "HELP" }
+  | { readonly verb: "DATA" | "RSET" | "NOOP" | "HELP" }
+  | { readonly verb: "STARTTLS" }
+  | { readonly verb: "QUIT" }
   | { readonly verb: "VRFY"; readonly argument: string };
 
 /**

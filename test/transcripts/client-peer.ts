@@ -33,7 +33,7 @@ export class ClientPeer {
   #request: { cancel(): void } | undefined;
   #relay: RelayPeer | undefined;
   /** In the tarpit, and since when. */
-  #stay: { readonly stay: TarpitStay; readonly since: number } | undefined;
+  #stay: TarpitStay | undefined;
 
   constructor(world: World, name: string, address: string) {
     this.#world = world;
@@ -44,13 +44,13 @@ export class ClientPeer {
   }
 
   get deadline(): number {
-    if (this.#stay !== undefined) return this.#stay.stay.deadline();
+    if (this.#stay !== undefined) return this.#stay.deadline();
     return this.session.isOver ? Number.POSITIVE_INFINITY : this.session.deadline();
   }
 
   wake(): void {
     if (this.#stay === undefined) this.run({ type: "time" });
-    else this.#dribble(this.#stay.stay);
+    else this.#dribble(this.#stay);
   }
 
   send(octets: Buffer | "ended"): void {
@@ -144,7 +144,7 @@ export class ClientPeer {
     while (!this.#paused && !this.outbox.closed) {
       const next = this.#unread.shift();
       if (next === undefined) break;
-      if (this.#stay !== undefined) this.#throwAway(this.#stay.stay, next);
+      if (this.#stay !== undefined) this.#throwAway(this.#stay, next);
       else this.run(next === "ended" ? { type: "ended" } : { type: "octets", octets: next });
     }
     this.#reading = false;
@@ -226,7 +226,7 @@ export class ClientPeer {
       if (this.outbox.close("closes")) this.run({ type: "closed", reason: "closed" });
       return;
     }
-    this.#stay = { stay, since: now };
+    this.#stay = stay;
     this.run({ type: "closed", reason: "tarpitted" });
     this.#resume();
   }
@@ -255,13 +255,13 @@ export class ClientPeer {
     const stay = this.#stay;
     if (stay === undefined) throw new AssertionFault("it is in the tarpit");
     this.#stay = undefined;
-    stay.stay.leave();
+    stay.leave();
     this.#world.logs.push({
       event: "tarpit",
       session: this.#name,
       client: this.#address,
-      heldMs: Math.round(this.#world.now - stay.since),
-      discardedOctets: stay.stay.octetsThrownAway,
+      heldMs: Math.round(this.#world.now - stay.startedAt),
+      discardedOctets: stay.octetsThrownAway,
       end,
     });
   }
