@@ -18,7 +18,7 @@ export type Outcome =
   /** The client left, or began anew, before the end of mail data. */
   | "abandoned";
 
-export interface TransactionEvent {
+export type TransactionEvent = {
   readonly event: "transaction";
   readonly session: string;
   readonly transaction: string;
@@ -48,7 +48,7 @@ export interface TransactionEvent {
   readonly dataMs: number | undefined;
   readonly answerMs: number | undefined;
   readonly totalMs: number;
-}
+};
 
 export type LogEvent =
   | TransactionEvent
@@ -199,14 +199,20 @@ function levelOf(event: LogEvent): Level {
   return layout[event.event].level;
 }
 
-/** An event as the log writes it: keys in snake_case, units last. */
+/** Each event's keys, with what they are called in a log line: snake_case, units last. */
+const labels = new Map(
+  Object.entries(layout).map(([event, { keys }]) => [
+    event,
+    keys
+      .map(String)
+      .map((key) => [key, key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const),
+  ]),
+);
+
+/** An event as the log writes it. */
 export function logLine(event: LogEvent): LogLine {
-  const values = new Map(Object.entries(event));
-  const fields = layout[event.event].keys
-    .map(String)
-    .map((key): LogLine["fields"][number] => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      values.get(key),
-    ]);
+  const values: Readonly<Record<string, LogLine["fields"][number][1]>> = event;
+  const fields: LogLine["fields"][number][] = [];
+  for (const [key, label] of labels.get(event.event) ?? []) fields.push([label, values[key]]);
   return { level: levelOf(event), event: event.event, fields };
 }

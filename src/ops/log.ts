@@ -41,21 +41,32 @@ const HARMFUL = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 /** One line, without its line end. `date` is in milliseconds since 1970. */
 export function formatLine(format: LogFormat, line: LogLine, date: number): string {
-  const fields = line.fields.filter((field) => field[1] !== undefined);
-  const all = [
-    ["time", new Date(date).toISOString()],
-    ["level", line.level],
-    ["event", line.event],
-    ...fields,
-  ] as const;
-  if (format === "text") return all.map(([key, value]) => `${key}="${textValue(value)}"`).join(" ");
-  return `{${all.map(([key, value]) => `${JSON.stringify(key)}:${jsonValue(value)}`).join(",")}}`;
+  const time = new Date(date).toISOString();
+  return format === "text" ? textLine(line, time) : jsonLine(line, time);
+}
+
+function textLine(line: LogLine, time: string): string {
+  let text = `time="${time}" level="${line.level}" event="${textValue(line.event)}"`;
+  for (const [key, value] of line.fields) {
+    if (value !== undefined) text += ` ${key}="${textValue(value)}"`;
+  }
+  return text;
+}
+
+function jsonLine(line: LogLine, time: string): string {
+  let json = `{"time":"${time}","level":"${line.level}","event":${jsonValue(line.event)}`;
+  for (const [key, value] of line.fields) {
+    if (value !== undefined) json += `,${JSON.stringify(key)}:${jsonValue(value)}`;
+  }
+  return `${json}}`;
 }
 
 type Value = LogLine["fields"][number][1];
 
 function textValue(value: Value): string {
-  return typeof value === "string" ? display(value).replaceAll('"', '\\"') : String(value);
+  if (typeof value !== "string") return String(value);
+  const shown = display(value);
+  return shown.includes('"') ? shown.replaceAll('"', '\\"') : shown;
 }
 
 function jsonValue(value: Value): string {
