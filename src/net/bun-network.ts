@@ -11,8 +11,11 @@
  * - Bun.connect throws at once for an impossible port, and both rejects and calls `connectError` otherwise.
  * - A socket whose peer reset it before it was accepted has no address: it is dropped and `accept` is not called.
  * - `Bun.listen({ fd })` is not in bun-types, and its listener has no port.
+ * - Bun fixes the backlog at 512, which a crowd of clients overruns: the others then wait a second and more for TCP to
+ *   try again. listen(2) is called once more on the descriptor, which bun-types does not know. A socket from systemd
+ *   brings its own backlog.
  * - `::` reports IPv4 peers as ::ffff:1.2.3.4: addresses are normalised.
- * Not here: the listen backlog, which Bun fixes at 512.
+ * - Each look at a socket's address or port is a system call; TCP_NODELAY is set by Bun at accept and connect.
  * Rejected: node:dns resolve4/resolve6 for `resolve`, since /etc/hosts and nsswitch.conf are the operator's say.
  */
 
@@ -28,7 +31,7 @@ import {
   plainHandlers,
   type SocketSystem,
 } from "./bun-socket.ts";
-import { isDeserted, isUnixSocket, kernelQueuedOctets } from "./libc.ts";
+import { isDeserted, isUnixSocket, kernelQueuedOctets, setBacklog } from "./libc.ts";
 import {
   closeMs,
   type Dial,
@@ -48,6 +51,8 @@ type Native = BunSocket | undefined;
 type FdListen = (options: Bun.SocketOptions<Native> & { readonly fd: number }) => Bun.SocketListener<Native>;
 const listenFd = Bun.listen as unknown as FdListen;
 
+/** How many connections may wait to be accepted; the kernel's somaxconn, 4096 by default, caps it. */
+const backlogMax = 4096;
 /** A target that leaves so many dials without an answer is not dialled until the kernel has given one of them up. */
 export const abandonedDialsMax = 32;
 
@@ -155,6 +160,7 @@ export class BunNetwork implements Network {
       const name = `unix:${target.unix}`;
       unlinkDeserted(target.unix);
       const listener = orOneLine(name, () => Bun.listen<Native>({ ...options, unix: target.unix }));
+      raiseBacklog(listener);
       return { name, port: 0, stop: () => listener.stop() };
     }
     return listenTcp(target, options);
@@ -193,12 +199,12 @@ export class BunNetwork implements Network {
     unixPath: string | undefined,
     accept: (socket: Socket) => SocketHandler,
   ): boolean {
-    const endpoints = endpointsOf(native, unixPath);
-    if (endpoints === undefined) {
+    const remote = remoteOf(native, unixPath);
+    if (remote === undefined) {
       native.terminate();
       return false;
     }
-    new BunSocket(native, endpoints, this.#system, accept);
+    new BunSocket(native, remote, this.#system, accept);
     return true;
   }
 
@@ -220,6 +226,7 @@ function listenTcp(
     const listener = orOneLine(`${address}:${target.port}`, () =>
       Bun.listen<Native>({ ...options, hostname, port: target.port }),
     );
+    raiseBacklog(listener);
     const { port } = listener;
     return { name: `${address}:${port}`, port, stop: () => listener.stop() };
   };
@@ -231,6 +238,10 @@ function listenTcp(
     if (!(error instanceof Error) || /EADDRINUSE|EACCES/.test(error.message)) throw error;
     return bind("0.0.0.0");
   }
+}
+
+function raiseBacklog(listener: Bun.SocketListener<Native>): void {
+  if ("fd" in listener && typeof listener.fd === "number") setBacklog(listener.fd, backlogMax);
 }
 
 function orOneLine<T>(name: string, listen: () => T): T {
@@ -253,18 +264,15 @@ function kernelQueuedOctetsOf(native: NativeSocket): number {
   return fd < 0 ? 0 : kernelQueuedOctets(fd);
 }
 
-function endpointsOf(native: NativeSocket, unixPath: string | undefined) {
+/** Undefined: the peer is gone already. */
+function remoteOf(native: NativeSocket, unixPath: string | undefined): Endpoint | undefined {
   // Without an address it is a unix socket, or a TCP peer that is gone already: only the listener knows.
-  const { remoteAddress, localAddress, remotePort, localPort } = native as Partial<NativeSocket>;
-  if (remoteAddress !== undefined && localAddress !== undefined) {
-    return { remote: endpoint(remoteAddress, remotePort), local: endpoint(localAddress, localPort) };
+  const { remoteAddress } = native as Partial<NativeSocket>;
+  if (remoteAddress === undefined) {
+    return unixPath === undefined ? undefined : { family: "unix", address: unixPath };
   }
-  if (unixPath === undefined) return undefined;
-  const unix: Endpoint = { family: "unix", address: unixPath, port: 0 };
-  return { remote: unix, local: unix };
-}
-
-function endpoint(address: string, port = 0): Endpoint {
-  const plain = /^::ffff:(?=\d+\.)/i.test(address) ? address.slice("::ffff:".length) : address;
-  return { family: isIPv4(plain) ? "ipv4" : "ipv6", address: plain, port };
+  const address = /^::ffff:(?=\d+\.)/i.test(remoteAddress)
+    ? remoteAddress.slice("::ffff:".length)
+    : remoteAddress;
+  return { family: isIPv4(address) ? "ipv4" : "ipv6", address };
 }

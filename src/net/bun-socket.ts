@@ -69,7 +69,6 @@ const noHandler: SocketHandler = {
 
 export class BunSocket implements Socket {
   readonly remote: Endpoint;
-  readonly local: Endpoint;
   readonly #system: SocketSystem;
   /** Where octets go and come from: the TLS socket, once there is one. */
   #stream: NativeSocket;
@@ -88,17 +87,15 @@ export class BunSocket implements Socket {
   /** `native` is open. `adopt` returns the handler; it may use the socket already. */
   constructor(
     native: NativeSocket,
-    endpoints: { readonly remote: Endpoint; readonly local: Endpoint },
+    remote: Endpoint,
     system: SocketSystem,
     adopt: (socket: Socket) => SocketHandler,
   ) {
-    this.remote = endpoints.remote;
-    this.local = endpoints.local;
+    this.remote = remote;
     this.#stream = native;
     this.#raw = native;
     this.#system = system;
     native.data = this;
-    native.setNoDelay(true);
     this.#tell(() => {
       this.#handler = adopt(this);
     });

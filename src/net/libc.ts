@@ -23,6 +23,7 @@ const unixPathOctetsMax = 108;
 const symbols = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
@@ -73,6 +74,11 @@ function socketOption(fd: number, name: number): number | undefined {
 export function kernelQueuedOctets(fd: number): number {
   const value = new Int32Array(1);
   return libc()?.ioctl(fd, SIOCOUTQ, ptr(value)) === 0 ? (value[0] ?? 0) : 0;
+}
+
+/** Lets so many connections wait to be accepted on a socket that listens already; the kernel's somaxconn caps it. */
+export function setBacklog(fd: number, connections: number): boolean {
+  return libc()?.listen(fd, connections) === 0;
 }
 
 /** Whether a unix socket's file has nobody behind it any more (ECONNREFUSED, and nothing else). Never waits. */

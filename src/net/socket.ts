@@ -13,8 +13,6 @@ export interface Endpoint {
   readonly family: "ipv4" | "ipv6" | "unix";
   /** IPv4 dotted quad, IPv6 in RFC 5952 form, or a path for family "unix" (may be empty). */
   readonly address: string;
-  /** TCP port; 0 for family "unix". */
-  readonly port: number;
 }
 
 /** What a finished TLS handshake was agreed on. */
@@ -59,7 +57,6 @@ export interface SocketHandler {
 
 export interface Socket {
   readonly remote: Endpoint;
-  readonly local: Endpoint;
   /** Octets accepted by `write` and not yet by the kernel. */
   readonly queuedOctets: number;
   /** These and what the kernel holds that the peer has not acknowledged: shrinks as the peer reads. Costs a call. */

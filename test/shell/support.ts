@@ -130,9 +130,6 @@ export class HeldSocket implements Socket {
   get remote() {
     return this.#inner.remote;
   }
-  get local() {
-    return this.#inner.local;
-  }
   get #heldOctets(): number {
     return this.#queue.reduce((sum, { length }) => sum + length, 0);
   }
