@@ -49,6 +49,8 @@ class Run {
   readonly #heardByClient: string[] = [];
   /** Up to here the log events were told. */
   readonly #told = new Map<string, number>();
+  /** Relays whose next octets begin a message. */
+  readonly #tracesDue = new Set<Peer>();
 
   constructor(transcript: Transcript, cutting: Cutting) {
     this.#transcript = transcript;
@@ -144,6 +146,7 @@ class Run {
   // --- What is heard -------------------------------------------------------------------------------------------
 
   #hear(step: Extract<Step, { does: "hears" }>): void {
+    if (this.#tracesDue.has(step.peer)) this.#hearTrace({ ...step, does: "hears-trace" });
     const heard = this.#heard(step, step.peer);
     const octets = heard[0];
     const { octets: expected, how } = step;
@@ -163,11 +166,16 @@ class Run {
     this.#consume(heard, step.peer, taken);
   }
 
+  /** The trace comes with the first octets of the message, which may be a later step's doing. */
   #hearTrace(step: Extract<Step, { does: "hears-trace" }>): void {
     const heard = this.#heard(step, step.peer);
     const octets = heard[0];
-    const text = typeof octets === "object" ? octets.toString("latin1") : "";
-    const trace = /^Received: from [^\r\n]+\r\n(?:\t[^\r\n]+\r\n)+/.exec(text)?.[0];
+    if (typeof octets !== "object") {
+      this.#tracesDue.add(step.peer);
+      return;
+    }
+    this.#tracesDue.delete(step.peer);
+    const trace = /^Received: from [^\r\n]+\r\n(?:\t[^\r\n]+\r\n)+/.exec(octets.toString("latin1"))?.[0];
     if (trace === undefined) this.#fail(step, show(octets));
     else this.#consume(heard, step.peer, trace.length);
   }
