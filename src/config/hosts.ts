@@ -6,8 +6,7 @@
  * is told.
  * RFC 5321 §4.1.2, §4.1.3, §4.5.3.1; RFC 1035 §2.3.4.
  */
-import ipaddr from "ipaddr.js";
-import { addressOctets } from "./networks.ts";
+import { addressOctets, isIpv4Address, isIpv6Address } from "./networks.ts";
 import { failure, hasControl, type Kind, type Parsed, quote, success } from "./values.ts";
 
 /** Where to listen. Host "" is all addresses, of IPv6 and IPv4; port 0 is any free one. */
@@ -54,15 +53,15 @@ interface SplitHost {
 function splitHostPort(text: string): Parsed<SplitHost> {
   const [, v6, v6Port] = /^\[([^\]]*)\](?::(.*))?$/.exec(text) ?? [];
   if (v6 !== undefined) {
-    if (!ipaddr.IPv6.isValid(v6)) return failure(`has no IPv6 address in the brackets of ${quote(text)}`);
+    if (!isIpv6Address(v6)) return failure(`has no IPv6 address in the brackets of ${quote(text)}`);
     return success({ host: v6, portText: v6Port });
   }
-  if (ipaddr.IPv6.isValid(text)) {
+  if (isIpv6Address(text)) {
     return failure(`must have an IPv6 address in brackets, such as [2001:db8::1]:25, not ${quote(text)}`);
   }
   const colon = text.indexOf(":");
   const host = colon < 0 ? text : text.slice(0, colon);
-  if (host !== "" && !ipaddr.IPv4.isValidFourPartDecimal(host) && !isHostName(host)) {
+  if (host !== "" && !isIpv4Address(host) && !isHostName(host)) {
     return failure(`has no good host name or address in ${quote(text)}`);
   }
   return success({ host, portText: colon < 0 ? undefined : text.slice(colon + 1) });
@@ -124,7 +123,7 @@ export function addressPort(defaultPort: number): Kind<HostPort> {
   return {
     placeholder: "IP[:PORT]",
     parse(text, textOf) {
-      const parsed = named.parse(ipaddr.IPv6.isValid(text) ? `[${text}]` : text, textOf);
+      const parsed = named.parse(isIpv6Address(text) ? `[${text}]` : text, textOf);
       if (parsed.ok && addressOctets(parsed.value.host) !== undefined) return parsed;
       const form = "an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353";
       return failure(`must be ${form}, with a port from 1 to 65535, not ${quote(text)}`);
@@ -165,5 +164,5 @@ export const mailbox: Kind<string> = {
 
 function isAddressLiteral(text: string): boolean {
   const [, v6, v4 = ""] = /^\[(?:IPv6:([0-9A-Fa-f:.]+)|([0-9.]+))\]$/i.exec(text) ?? [];
-  return v6 === undefined ? ipaddr.IPv4.isValidFourPartDecimal(v4) : ipaddr.IPv6.isValid(v6);
+  return v6 === undefined ? isIpv4Address(v4) : isIpv6Address(v6);
 }

@@ -276,11 +276,33 @@ function decoded(message: Buffer): DecodedPacket | undefined {
   copy.writeUInt16BE(0, 10);
   try {
     const packet = decode(copy);
-    return decode.bytes <= copy.length ? packet : undefined;
+    return decode.bytes <= copy.length && lengthsHold(copy, records) ? packet : undefined;
   } catch {
     // Not a fault of ours: the caller says "malformed answer", which is all there is to say.
     return undefined;
   }
+}
+
+/** dns-packet takes an address for four octets, whatever the record's length says. Throws past the message's end. */
+function lengthsHold(message: Buffer, records: number): boolean {
+  let at = behindName(message, headerOctets) + 4;
+  for (let n = 0; n < records; n += 1) {
+    at = behindName(message, at);
+    const length = message.readUInt16BE(at + 8);
+    if (message.readUInt16BE(at) === 1 && length !== 4) return false;
+    at += 10 + length;
+  }
+  return at === decode.bytes;
+}
+
+/** RFC 1035 §4.1.4: a name ends with an empty label or a pointer. */
+function behindName(message: Buffer, from: number): number {
+  let at = from;
+  for (let length = message.readUInt8(at); length !== 0; length = message.readUInt8(at)) {
+    if (length >= 0xc0) return at + 2;
+    at += 1 + length;
+  }
+  return at + 1;
 }
 
 /** RFC 2308 §5: the lesser of the SOA record's TTL and its last field. */

@@ -10,6 +10,7 @@
  * Not here: accepting (bun-network.ts), sd_notify (a later issue).
  */
 
+import { visible } from "../config/values.ts";
 import { describeSocket } from "./libc.ts";
 import type { ListenTarget } from "./socket.ts";
 
@@ -70,7 +71,7 @@ function decimal(text: string): number | undefined {
 }
 
 function quoted(text: string): string {
-  return JSON.stringify(text.slice(0, 64));
+  return visible(JSON.stringify(text.slice(0, 64)));
 }
 
 function fault(text: string): InheritedSockets {

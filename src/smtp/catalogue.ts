@@ -83,8 +83,9 @@ export const starttlsNotOffered = fixedReply(502, "5.5.1", "STARTTLS is not offe
 
 export const mailAccepted = fixedReply(250, "2.1.0", "ok");
 export const messageTooBig = fixedReply(552, "5.3.4", "message too big");
-export const recipientNotOurs = (path: Mailbox): Reply =>
-  reply(550, "5.7.1", `<${path.address}> relay access denied`);
+/** RFC 5321 §4.5.3.1.5: a reply's line has at most 512 octets, and an address may have as many. */
+export const recipientNotOurs = ({ address }: Mailbox): Reply =>
+  reply(550, "5.7.1", `${address.length > 450 ? "" : `<${address}> `}relay access denied`);
 export const tooManyRecipients = fixedReply(452, "4.5.3", "too many recipients");
 export const utf8AddressRefused = malformedCommand("utf8-refused", "");
 

@@ -19,7 +19,7 @@
  * Rejected: lower case for domains, and A-labels for U-labels: DKIM, DSN and the log of the next host want it as it was.
  * RFC 5321 §4.1.2, §4.1.3, §4.5.1, §4.5.3.1; RFC 6531 §3.3.
  */
-import ipaddr from "ipaddr.js";
+import { isIpv4Address, isIpv6Address } from "../config/networks.ts";
 
 export interface Mailbox {
   /** As written, quotes and all. */
@@ -144,11 +144,11 @@ function isSourceRoute(route: string): boolean {
 /** A label in UTF-8 is counted in code points: its 63 octets are those of an A-label nobody has computed here. */
 function isDomain(text: string): boolean {
   if (text.length > domainOctetsMax || !wholly(domainPattern, text)) return false;
-  return text.split(".").every((label) => label !== "" && codePoints(label) <= labelOctetsMax);
+  return text.split(".").every((label) => label !== "" && isShortLabel(label));
 }
 
-function codePoints(text: string): number {
-  return text.replace(/[\x80-\xbf]/g, "").length;
+function isShortLabel(label: string): boolean {
+  return label.length <= labelOctetsMax || label.replace(/[\x80-\xbf]/g, "").length <= labelOctetsMax;
 }
 
 /** §4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`, or `[tag:anything]` for what is yet to be standardized. */
@@ -157,9 +157,9 @@ function isAddressLiteral(text: string): boolean {
   const inner = text.slice(1, -1);
   if (inner.toLowerCase().startsWith(ipv6Tag)) {
     const address = inner.slice(ipv6Tag.length);
-    return ipv6Pattern.test(address) && ipaddr.IPv6.isValid(address);
+    return ipv6Pattern.test(address) && isIpv6Address(address);
   }
-  return ipaddr.IPv4.isValidFourPartDecimal(inner) || generalLiteralPattern.test(inner);
+  return isIpv4Address(inner) || generalLiteralPattern.test(inner);
 }
 
 function skipSpaces(text: string): number {

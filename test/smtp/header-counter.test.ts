@@ -2,18 +2,12 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HeaderCounter } from "../../src/smtp/header-counter.ts";
 import { cut, cuts, singleOctets, wire } from "./generators.ts";
+import { receivedFields } from "./references.ts";
 
 function count(...chunks: (string | Buffer)[]): number {
   const counter = new HeaderCounter("received");
   for (const chunk of chunks) counter.observe(typeof chunk === "string" ? wire(chunk) : chunk);
   return counter.count;
-}
-
-/** The same for a whole message. */
-function naive(message: string): number {
-  const end = `\r\n${message}`.indexOf("\r\n\r\n");
-  const header = end === -1 ? message : message.slice(0, end);
-  return [...header.matchAll(/(?<=^|\n)received[ \t]*:/gi)].length;
 }
 
 describe("counting header fields", () => {
@@ -34,7 +28,7 @@ describe("counting header fields", () => {
   ])("%j", (message, expected) => {
     expect(count(message)).toBe(expected);
     expect(count(...singleOctets(wire(message)))).toBe(expected);
-    expect(naive(message)).toBe(expected);
+    expect(receivedFields(message)).toBe(expected);
   });
 
   test("however a message is cut", () => {
@@ -53,7 +47,7 @@ describe("counting header fields", () => {
     fc.assert(
       fc.property(fc.array(words, { maxLength: 40 }), cuts, (parts, places) => {
         const message = parts.join("");
-        expect(count(...cut(wire(message), places))).toBe(naive(message));
+        expect(count(...cut(wire(message), places))).toBe(receivedFields(message));
       }),
       { numRuns: 1000 },
     );
