@@ -47,7 +47,7 @@ export class ClientOutput {
   fill(slot: Slot, reply: Reply): void {
     if (reply.code >= 500) this.#tally.errors += 1;
     this.replies.fill(slot, reply);
-    this.#say(">", describeReply(reply));
+    this.#said(reply);
   }
 
   /** A command that is refused by the session itself, not by what becomes of its mail. */
@@ -58,7 +58,7 @@ export class ClientOutput {
   }
 
   heard(read: ReadCommand): void {
-    this.#say("<", read.shown);
+    if (this.#logDialogue) this.#logText("<", read.shown);
   }
 
   /** Lets out the replies whose turn has come. False if there are none. */
@@ -74,11 +74,14 @@ export class ClientOutput {
   sayLast(reply: Reply): void {
     this.flush();
     this.emit({ type: "write", octets: formatReply(reply) });
-    this.#say(">", describeReply(reply));
+    this.#said(reply);
   }
 
-  #say(direction: "<" | ">", text: string): void {
-    if (!this.#logDialogue) return;
+  #said(reply: Reply): void {
+    if (this.#logDialogue) this.#logText(">", describeReply(reply));
+  }
+
+  #logText(direction: "<" | ">", text: string): void {
     this.log({ event: "dialogue", session: this.#facts.session, with: "client", direction, text });
   }
 }

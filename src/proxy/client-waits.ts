@@ -19,6 +19,14 @@ export type WaitOver = "congested" | "handshake" | "silent" | "slow" | "idle";
 
 const never = Number.POSITIVE_INFINITY;
 
+/** What a client's silence is called. */
+const silence: Record<WaitState, WaitOver | undefined> = {
+  handshake: "handshake",
+  "mail-data": "silent",
+  word: "idle",
+  none: undefined,
+};
+
 export class ClientWaits {
   readonly #policy: SessionPolicy;
   /** Since when the client has the word; for "handshake" since when that runs; for "mail-data" its last octets. */
@@ -79,34 +87,38 @@ export class ClientWaits {
   }
 
   deadline(state: WaitState): number {
-    const limits = this.#limits(state);
-    return limits.reduce((first, [, at]) => Math.min(first, at), never);
+    return Math.min(this.#congestedUntil, this.#silentUntil(state), this.#slowAt(state));
   }
 
   /** Which wait is over at `now`. */
   over(state: WaitState, now: number): WaitOver | undefined {
-    return this.#limits(state).find(([, at]) => now >= at)?.[0];
+    if (now >= this.#congestedUntil) return "congested";
+    if (now >= this.#silentUntil(state)) return silence[state];
+    return now >= this.#slowAt(state) ? "slow" : undefined;
   }
 
-  #limits(state: WaitState): readonly (readonly [WaitOver, number])[] {
+  get #congestedUntil(): number {
+    return this.#congestedSince === undefined ? never : this.#congestedSince + this.#policy.commandTimeoutMs;
+  }
+
+  #silentUntil(state: WaitState): number {
     const { commandTimeoutMs, dataTimeoutMs } = this.#policy;
-    const limits: (readonly [WaitOver, number])[] = [];
-    if (this.#congestedSince !== undefined)
-      limits.push(["congested", this.#congestedSince + commandTimeoutMs]);
-    if (state === "handshake") {
-      limits.push(["handshake", this.#since + Math.min(handshakeMsMax, commandTimeoutMs)]);
-    } else if (state === "mail-data" && !this.isPaused) {
-      limits.push(["silent", this.#since + dataTimeoutMs], ["slow", this.#tooSlowAt()]);
-    } else if (state === "word" && this.#congestedSince === undefined) {
-      limits.push(["idle", this.#since + commandTimeoutMs]);
+    switch (state) {
+      case "handshake":
+        return this.#since + Math.min(handshakeMsMax, commandTimeoutMs);
+      case "mail-data":
+        return this.isPaused ? never : this.#since + dataTimeoutMs;
+      case "word":
+        return this.isCongested ? never : this.#since + commandTimeoutMs;
+      case "none":
+        return never;
     }
-    return limits;
   }
 
-  /** When the rate falls under MIN_DATA_RATE if nothing more comes. */
-  #tooSlowAt(): number {
+  /** When the rate of mail data falls under MIN_DATA_RATE if nothing more comes. */
+  #slowAt(state: WaitState): number {
     const { minDataRate } = this.#policy;
-    if (minDataRate === 0) return never;
+    if (state !== "mail-data" || this.isPaused || minDataRate === 0) return never;
     return this.#dataSince + Math.max(rateGraceMs, (this.#dataOctets * 1000) / minDataRate);
   }
 }

@@ -62,9 +62,12 @@ export function formatBeginning(reply: Reply): Buffer {
 
 function format({ code, lines }: Reply, last: number): Buffer {
   assert(Number.isInteger(code) && code >= 200 && code <= 599, "a reply's code is 200 to 599");
-  assert(lines.every(fitsOnLine), "a reply's text has no NUL, CR or LF and is a wire string");
-  const wire = lines.map((text, index) => `${code}${index === last ? " " : "-"}${text}\r\n`);
-  return Buffer.from(wire.join(""), "latin1");
+  let wire = "";
+  for (const [index, text] of lines.entries()) {
+    assert(fitsOnLine(text), "a reply's text has no NUL, CR or LF and is a wire string");
+    wire += `${code}${index === last ? " " : "-"}${text}\r\n`;
+  }
+  return Buffer.from(wire, "latin1");
 }
 
 /** One line for the log: "250 2.0.0 Ok: queued". The text is the relay's: the log escapes and cuts it. */

@@ -103,6 +103,7 @@ function comment(text: string): string {
 
 /** Breaks a clause at its spaces into lines that are short, as far as its words are. */
 function fold(clause: string): string[] {
+  if (clause.length + 1 <= lineOctetsWanted) return [clause];
   const lines: string[] = [];
   let line = "";
   for (const word of clause.split(" ")) {
