@@ -82,6 +82,8 @@ export class BunSocket implements Socket {
   #congested = false;
   #paused = false;
   #peerEnded = false;
+  /** Our write was the first to feel a reset: Bun then reports an orderly end. */
+  #isBroken = false;
   #closeTimer: { cancel(): void } | undefined;
 
   /** `native` is open. `adopt` returns the handler; it may use the socket already. */
@@ -213,7 +215,8 @@ export class BunSocket implements Socket {
   }
 
   nativeClosed(error: Error | undefined): void {
-    const reason = error === undefined ? "closed" : (codeOf(error) ?? oneLine(error));
+    const orderly = this.#isBroken ? "ECONNRESET" : "closed";
+    const reason = error === undefined ? orderly : (codeOf(error) ?? oneLine(error));
     if (this.#phase === "securing") this.#tell(() => this.#handler.handshakeFailed(reason));
     this.#finish(reason);
   }
@@ -276,6 +279,7 @@ export class BunSocket implements Socket {
 
   /** Nothing can be written any more. `close` follows, perhaps after the last octets of the peer. */
   #lose(): void {
+    this.#isBroken = true;
     this.#outlet = "shut";
     this.#dropQueue();
     this.#limitClosing();

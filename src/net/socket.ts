@@ -5,7 +5,8 @@
  * Order of events for one socket: `octets`*, then at most one `ended` (the peer's FIN; writing still works), and
  * exactly one `closed`, after which nothing follows. `secured` or `handshakeFailed` follows `secure()` once.
  * No event is called from within a method of the socket: `closed` comes after `terminate()` has returned.
- * A handler may be called back with one more `octets` after `pause()` (Bun delivers what it had read).
+ * A handler may be called back with more `octets` after `pause()`: Bun delivers what it had read, and when the peer
+ * resets the connection, all that the kernel held.
  */
 
 /** A peer's address as the rest of the program sees it: ::ffff:1.2.3.4 is "1.2.3.4". */

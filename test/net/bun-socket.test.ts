@@ -168,7 +168,8 @@ test("close delivers 8 MiB to a peer that has sent its FIN before", async () => 
   peer.shutdown();
   await turns();
   peer.resume();
-  await eventually(() => closed !== "", "closed");
+  // What the kernel took may reach the peer after our side is closed.
+  await eventually(() => closed !== "" && received >= big.length, "closed, and all is there");
   expect([closed, received, hash.digest("hex")]).toEqual(["closed", big.length, sha256(big)]);
   listener.stop();
 });
