@@ -90,7 +90,7 @@ export class RelayPool {
     // An idle connection that may not serve now is worth less than one that may.
     if (this.connections >= this.#settings.connectionsMax) this.#idle[0]?.connection.dismiss();
     if (this.connections >= this.#settings.connectionsMax) {
-      client.unavailable(this.#stopped ? { kind: "shutdown" } : { kind: "busy" });
+      client.unavailable({ kind: "busy" });
       return { cancel: () => {} };
     }
     this.#dialling += 1;

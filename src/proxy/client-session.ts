@@ -305,6 +305,11 @@ export class ClientSession {
     }
   }
 
+  /** There may be whole commands that were not looked at yet. */
+  get #isBehind(): boolean {
+    return this.#behindSince !== undefined || this.#waits.isCongested;
+  }
+
   get #gate(): Gate {
     return this.#screening?.gate ?? openGate;
   }
@@ -373,7 +378,7 @@ export class ClientSession {
   #settleEnded(now: number): void {
     if (this.#transaction?.takesMailData === true) {
       this.#transaction.abandon("client closed within mail data", now);
-    } else if (this.#output.replies.pending > 0 || this.#isHeld || this.#behindSince !== undefined) {
+    } else if (this.#output.replies.pending > 0 || this.#isHeld || this.#isBehind) {
       return;
     }
     this.#transaction?.abandon("client closed", now);

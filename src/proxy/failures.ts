@@ -11,7 +11,6 @@ import {
   relayLost,
   relayOutcomeUnknown,
   relayUnavailable,
-  shuttingDown,
 } from "../smtp/catalogue.ts";
 import { asTemporary, describeReply, type Reply, withEnhancedCode } from "../smtp/replies.ts";
 
@@ -27,7 +26,6 @@ export type Failure =
   | { readonly kind: "auth-not-offered" }
   | { readonly kind: "extension-not-offered"; readonly keyword: "SMTPUTF8" }
   | { readonly kind: "busy" }
-  | { readonly kind: "shutdown" }
   /** An assertion of ours failed in the relay connection. */
   | { readonly kind: "fault" }
   /** FIN, reset. */
@@ -46,8 +44,6 @@ export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
   switch (failure.kind) {
     case "busy":
       return relayBusy;
-    case "shutdown":
-      return shuttingDown;
     case "fault":
       return ownFaultAtRelay;
     case "extension-not-offered":
@@ -97,8 +93,6 @@ export function describeFailure(failure: Failure): string {
       return `relay does not offer ${failure.keyword}`;
     case "busy":
       return "RELAY_MAX_CONNECTIONS reached";
-    case "shutdown":
-      return "shutting down";
     case "fault":
       return "internal error";
     case "lost":

@@ -16,6 +16,7 @@ import { assert, unreachable } from "../ops/assert.ts";
 import { noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
+import { judgeDotAnswer } from "./dot-answer.ts";
 import type { Failure, SetupStep } from "./failures.ts";
 import { type AuthMove, type AuthStep, continueAuth, startAuth } from "./relay-auth.ts";
 import type {
@@ -57,6 +58,8 @@ export class RelaySession {
   #reading = false;
   /** The end of mail data was sent and is not answered. */
   #dotSent = false;
+  /** Read behind the dot, and of no clear meaning before the next reply is whole. */
+  #heldBack: readonly Reply[] = [];
   #releasing = false;
   /** The last two octets of mail data, for the assertion before the dot. */
   #lastOctet = 0;
@@ -133,16 +136,11 @@ export class RelaySession {
   deadline(): number {
     if (this.#phase === "over") return Number.POSITIVE_INFINITY;
     if (this.#congestedSince !== undefined) return this.#congestedSince + this.#settings.replyTimeoutMs;
-    let deadline = Number.POSITIVE_INFINITY;
-    const awaited = this.#awaited[0];
-    if (this.#phase === "handshake" || awaited === "greeting") {
-      deadline = this.#since + this.#settings.connectTimeoutMs;
-    } else if (awaited !== undefined) {
-      deadline = this.#since + this.#settings.replyTimeoutMs * (awaited === "end of mail data" ? 2 : 1);
-    } else if (this.#idleSince !== undefined) {
-      deadline = this.#idleSince + this.#settings.idleTimeoutMs;
-    }
-    return deadline;
+    const { connectTimeoutMs, replyTimeoutMs, idleTimeoutMs } = this.#settings;
+    const [awaited] = this.#awaited;
+    if (this.#phase === "handshake" || awaited === "greeting") return this.#since + connectTimeoutMs;
+    if (awaited !== undefined) return this.#since + replyTimeoutMs * (awaited === "end of mail data" ? 2 : 1);
+    return this.#idleSince === undefined ? Number.POSITIVE_INFINITY : this.#idleSince + idleTimeoutMs;
   }
 
   #expire(): void {
@@ -238,7 +236,16 @@ export class RelaySession {
       this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
       return;
     }
-    const { replies, defect } = this.#reader.push(octets);
+    const { replies: fresh, defect } = this.#reader.push(octets);
+    const replies = [...this.#heldBack, ...fresh];
+    const hasMore = this.#reader.pendingOctets > 0;
+    const asAnswer = this.#dotSent && !unsent ? judgeDotAnswer(replies, defect, hasMore) : "clear";
+    this.#heldBack = asAnswer === "unfinished" ? replies : [];
+    if (asAnswer === "unfinished") return;
+    if (asAnswer === "doubtful") {
+      this.#lose({ kind: "garbled", detail: "two replies to the end of mail data" }, "terminate");
+      return;
+    }
     this.#reading = true;
     for (const reply of replies) {
       this.#say("<", describeReply(reply));
@@ -321,13 +328,9 @@ export class RelaySession {
   #unsolicited(reply: Reply): void {
     const within = this.#phase === "mail-data" || this.#dotSent;
     const honest = reply.code === 421 || (within && reply.code >= 400);
-    this.#dotSent = false;
-    this.#lose(
-      honest
-        ? { kind: "refused-early", reply }
-        : { kind: "garbled", detail: `${reply.code} in answer to nothing` },
-      "terminate",
-    );
+    if (honest) this.#dotSent = false;
+    const garbled = { kind: "garbled", detail: `${reply.code} in answer to nothing` } as const;
+    this.#lose(honest ? { kind: "refused-early", reply } : garbled, "terminate");
   }
 
   // --- Setting up --------------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+/** The DNS of a world: zones that list some clients and answer late, never, badly, or not at all. */
+import type { Resolver } from "../../src/net/client-connection.ts";
+import type { LookupAnswer } from "../../src/proxy/client-messages.ts";
+import { reversedName } from "../../src/screening/addresses.ts";
+import type { Clock } from "./clock.ts";
+import type { ZoneScript } from "./scenario.ts";
+
+export class ZoneResolver implements Resolver {
+  readonly #clock: Clock;
+  readonly #zones: readonly ZoneScript[];
+
+  constructor(clock: Clock, zones: readonly ZoneScript[]) {
+    this.#clock = clock;
+    this.#zones = zones;
+  }
+
+  lookup(name: string, type: "A" | "TXT"): Promise<LookupAnswer> {
+    const zone = this.#zones.find((one) => name.endsWith(`.${one.zone}`));
+    if (zone === undefined) return Promise.resolve({ kind: "none" });
+    if (zone.answers === "never") return new Promise(() => {});
+    return new Promise((resolve) =>
+      this.#clock.timer(zone.afterMs, () => resolve(answerOf(zone, name, type))),
+    );
+  }
+
+  close(): void {}
+}
+
+function answerOf(zone: ZoneScript, name: string, type: "A" | "TXT"): LookupAnswer {
+  const isListed = zone.listed.some((address) => `${reversedName(address)}.${zone.zone}` === name);
+  switch (zone.answers) {
+    case "trouble":
+    case "never":
+      return { kind: "trouble", reason: "SERVFAIL" };
+    case "refusal":
+      return { kind: "found", addresses: ["127.255.255.254"] };
+    case "public":
+      return { kind: "found", addresses: ["203.0.113.99"] };
+    case "listing":
+      if (!isListed) return { kind: "none" };
+      return type === "TXT"
+        ? { kind: "texts", texts: [`see ${zone.zone}`] }
+        : { kind: "found", addresses: ["127.0.0.2"] };
+  }
+}
