@@ -90,7 +90,8 @@ const queueFolders = "active bounce corrupt defer deferred flush hold incoming p
 export class Postfix {
   readonly name: string;
   readonly port: number;
-  readonly #folder: string;
+  /** Configuration, "queue", "data" and "mail.log". */
+  readonly folder: string;
   #program: Program | undefined;
 
   static async start(place: Workplace, settings: PostfixSettings): Promise<Postfix> {
@@ -104,14 +105,14 @@ export class Postfix {
   private constructor(name: string, port: number, folder: string) {
     this.name = name;
     this.port = port;
-    this.#folder = folder;
+    this.folder = folder;
   }
 
   async start(): Promise<void> {
     const daemons = run(["postconf", "-d", "-h", "daemon_directory"]).trim();
     this.#program = new Program({
-      command: [join(daemons, "master"), "-c", this.#folder, "-d"],
-      logFile: join(this.#folder, "master.log"),
+      command: [join(daemons, "master"), "-c", this.folder, "-d"],
+      logFile: join(this.folder, "master.log"),
     });
     await this.#program.untilGreets(this.port).catch((error: unknown) => {
       throw new Error(`${error}\n${this.log}`);
@@ -123,8 +124,19 @@ export class Postfix {
     this.#program = undefined;
   }
 
+  /** Kills master and all its daemons, and starts nothing. */
+  async crash(): Promise<void> {
+    await this.#program?.crash();
+    this.#program = undefined;
+  }
+
+  /** Of `master`, the parent of all daemons; undefined when it does not run. */
+  get pid(): number | undefined {
+    return this.#program?.pid;
+  }
+
   get log(): string {
-    const path = join(this.#folder, "mail.log");
+    const path = join(this.folder, "mail.log");
     return existsSync(path) ? readFileSync(path, "latin1") : "";
   }
 
@@ -135,7 +147,7 @@ export class Postfix {
 
   /** Nothing waits in the queue. */
   isIdle(): boolean {
-    return run([commandPath("postqueue") ?? "postqueue", "-c", this.#folder, "-j"]) === "";
+    return run([commandPath("postqueue") ?? "postqueue", "-c", this.folder, "-j"]) === "";
   }
 
   async untilIdle(withinMs = 60_000): Promise<void> {
@@ -149,14 +161,14 @@ export class Postfix {
   /** As a program on this host sends mail. `from` "" is the null reverse-path. */
   sendmail(from: string, to: readonly string[], message: Buffer): void {
     const { exitCode, stderr } = Bun.spawnSync(
-      [commandPath("sendmail") ?? "sendmail", "-C", this.#folder, "-i", "-f", from, "--", ...to],
+      [commandPath("sendmail") ?? "sendmail", "-C", this.folder, "-i", "-f", from, "--", ...to],
       { stdin: message },
     );
     if (exitCode !== 0) throw new Error(`sendmail: exit status ${exitCode}: ${stderr}`);
   }
 
   #configure({ name, nextPort, certificate, login, refuses, main }: PostfixSettings): void {
-    const folder = this.#folder;
+    const folder = this.folder;
     const queue = join(folder, "queue");
     const data = join(folder, "data");
     const owner = idOf("passwd", "postfix");

@@ -34,6 +34,10 @@ export class Program {
     closeSync(log);
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   get ended(): boolean {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
@@ -59,6 +63,17 @@ export class Program {
   /** Until a connection to `port` is greeted. */
   async untilGreets(port: number): Promise<void> {
     await this.until(() => greets(port), `it greets on port ${port}`);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** Ends it and all that it started, at once and with nothing said, as a machine that loses its power would. */
+  async crash(): Promise<void> {
+    if (this.ended) return;
+    process.kill(-this.#process.pid, "SIGKILL");
+    await this.#process.exited;
   }
 
   /** The exit status; undefined if a signal ended it. */

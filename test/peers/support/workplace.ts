@@ -18,14 +18,20 @@ export interface Certificate {
 const { SMTPPROXY_BINARY: builtBinary = join(import.meta.dir, "../../../dist/smtpproxy") } = process.env;
 
 export class Workplace {
+  readonly #parent: string;
   readonly #closers: (() => Promise<void>)[] = [];
   #folder: string | undefined;
   #files = 0;
 
+  /** `parent`: where the folder is made, such as a file system in memory. */
+  constructor(parent = tmpdir()) {
+    this.#parent = parent;
+  }
+
   /** Made when it is needed first, so that skipped tests leave none behind. */
   get folder(): string {
     if (this.#folder === undefined) {
-      this.#folder = mkdtempSync(join(tmpdir(), "smtpproxy-peers-"));
+      this.#folder = mkdtempSync(join(this.#parent, "smtpproxy-peers-"));
       chmodSync(this.#folder, 0o755);
     }
     return this.#folder;
