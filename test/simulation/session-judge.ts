@@ -304,8 +304,10 @@ export class SessionJudge implements SocketWatch, WordJudge {
   }
 
   #count({ verb, isDefective }: ReadLine, reply: HeardReply): void {
-    const isOfMail =
-      ["MAIL", "RCPT", "DATA"].includes(verb) && !isDefective && reply.code !== 501 && reply.code !== 555;
+    // Our own 501 and 555 say that it was no command of mail.
+    const isOwn = this.around.ledger.traced(reply.lines.join("\n")) === undefined;
+    const isRead = !isDefective && !(isOwn && [501, 555].includes(reply.code));
+    const isOfMail = isRead && ["MAIL", "RCPT", "DATA"].includes(verb);
     if (reply.code >= 500) this.#errors += 1;
     if (isOfMail || verb === "STARTTLS" || verb === "QUIT") return;
     if (verb === "MAIL" && reply.lines[0]?.startsWith("5.6.7") === true) return;
