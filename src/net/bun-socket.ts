@@ -23,7 +23,7 @@
 
 import { isIP } from "node:net";
 import { assert } from "../ops/assert.ts";
-import { noteReceived } from "./collector.ts";
+import { giveBack, noteReceived } from "./received-memory.ts";
 import {
   type ClientTls,
   congestedOctets,
@@ -79,6 +79,9 @@ export class BunSocket implements Socket {
   #outlet: "free" | "blocked" | "shut" = "free";
   #queue: Buffer[] = [];
   #queuedOctets = 0;
+  #takenOctets = 0;
+  /** Buffers to give back, each once so many octets were taken. */
+  #spent: { readonly at: number; readonly octets: Buffer }[] = [];
   #congested = false;
   #paused = false;
   #peerEnded = false;
@@ -115,11 +118,14 @@ export class BunSocket implements Socket {
     this.#handler = handler;
   }
 
-  write(octets: Buffer): void {
+  write(octets: Buffer, spent?: Buffer): void {
     if (this.#phase === "closing" || this.#phase === "closed" || this.#outlet === "shut") return;
     if (octets.length === 0) return;
     this.#queue.push(octets);
     this.#queuedOctets += octets.length;
+    if (spent !== undefined) {
+      this.#spent.push({ at: this.#takenOctets + this.#queuedOctets, octets: spent });
+    }
   }
 
   flush(): void {
@@ -238,13 +244,26 @@ export class BunSocket implements Socket {
         return;
       }
       this.#queuedOctets -= taken;
+      this.#takenOctets += taken;
       if (taken < octets.length) {
         this.#queue.unshift(octets.subarray(taken));
         this.#outlet = "blocked";
-        return;
+        break;
       }
     }
-    if (this.#phase === "closing") this.#shut();
+    this.#giveBackSpent();
+    if (this.#phase === "closing" && this.#queuedOctets === 0) this.#shut();
+  }
+
+  #giveBackSpent(): void {
+    for (
+      let first = this.#spent[0];
+      first !== undefined && first.at <= this.#takenOctets;
+      first = this.#spent[0]
+    ) {
+      giveBack(first.octets);
+      this.#spent.shift();
+    }
   }
 
   /** Takes the next write off the queue: a big Buffer as it is, or the small ones in front joined. */
@@ -306,6 +325,7 @@ export class BunSocket implements Socket {
   #dropQueue(): void {
     this.#queue = [];
     this.#queuedOctets = 0;
+    this.#spent = [];
   }
 
   /** Calls the handler. The one place where its throws are caught. */

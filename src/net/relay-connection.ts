@@ -149,7 +149,7 @@ export class RelayConnection implements SocketHandler {
     for (const action of this.#session.drain()) {
       switch (action.type) {
         case "write":
-          this.#socket.write(action.octets);
+          this.#socket.write(action.octets, action.spent);
           this.#flushSoon();
           break;
         case "secure":

@@ -64,8 +64,11 @@ export interface Socket {
   readonly unreadOctets: number;
   /** Replaces the handler (the pool hands a connection on). */
   handle(handler: SocketHandler): void;
-  /** Queues octets; nothing leaves before `flush`. The Buffer is kept, not copied. No-op once closed. */
-  write(octets: Buffer): void;
+  /**
+   * Queues octets; nothing leaves before `flush`. The Buffer is kept, not copied. No-op once closed.
+   * `spent`: once these octets are out, nobody looks at this Buffer or a slice of it any more; it may become empty.
+   */
+  write(octets: Buffer, spent?: Buffer): void;
   /** Hands the queue to the kernel in as few calls as it takes; the rest follows as the peer reads. */
   flush(): void;
   pause(): void;

@@ -34,7 +34,8 @@ export type RelayOrder =
     }
   | { readonly order: "rcpt"; readonly address: string; readonly parameters: RcptParameters }
   | { readonly order: "data" }
-  | { readonly order: "octets"; readonly octets: Buffer }
+  /** `spent`: once these are with the relay, nobody looks at this Buffer or a slice of it any more. */
+  | { readonly order: "octets"; readonly octets: Buffer; readonly spent?: Buffer | undefined }
   | { readonly order: "end-of-data" }
   | { readonly order: "release" }
   | { readonly order: "drop" };
@@ -69,7 +70,7 @@ export type RelayEvent =
   | { readonly type: "order"; readonly order: RelayOrder };
 
 export type RelayAction =
-  | { readonly type: "write"; readonly octets: Buffer }
+  | { readonly type: "write"; readonly octets: Buffer; readonly spent?: Buffer | undefined }
   | { readonly type: "secure"; readonly verify: boolean }
   /** Orderly: what was written still goes out. */
   | { readonly type: "close" }

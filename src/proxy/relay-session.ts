@@ -176,7 +176,7 @@ export class RelaySession {
         break;
       case "octets":
         assert(this.#phase === "mail-data", "mail data follows 354");
-        this.#writeMailData(order.octets);
+        this.#writeMailData(order.octets, order.spent);
         break;
       case "end-of-data":
         assert(this.#phase === "mail-data", "the dot follows mail data");
@@ -221,11 +221,11 @@ export class RelaySession {
     }
   }
 
-  #writeMailData(octets: Buffer): void {
+  #writeMailData(octets: Buffer, spent: Buffer | undefined): void {
     if (octets.length === 0) return;
     this.#lastButOneOctet = octets.length > 1 ? octets.readUInt8(octets.length - 2) : this.#lastOctet;
     this.#lastOctet = octets.readUInt8(octets.length - 1);
-    this.#actions.push({ type: "write", octets });
+    this.#actions.push({ type: "write", octets, spent });
   }
 
   // --- What the relay says -----------------------------------------------------------------------------------

@@ -165,7 +165,10 @@ export class Transaction {
     }
   }
 
-  /** Takes mail data. Returns what stands behind its end, once that was found. */
+  /**
+   * Takes mail data. Returns what stands behind its end, once that was found. `octets` are the transaction's from
+   * here on: their memory is given back when the relay has them, unless something stands behind the end.
+   */
   octets(octets: Buffer, now: number): Buffer | undefined {
     assert(this.takesMailData, "mail data follows 354");
     this.#rawOctets += octets.length;
@@ -177,7 +180,14 @@ export class Transaction {
       const objection = this.#objection();
       if (objection === undefined) {
         if (forward.length > 0) this.#orderTrace();
-        for (const slice of forward) this.#order({ order: "octets", octets: slice });
+        const spent = rest === undefined || rest.length === 0 ? octets : undefined;
+        for (const slice of forward) {
+          this.#order({
+            order: "octets",
+            octets: slice,
+            spent: slice === forward.at(-1) ? spent : undefined,
+          });
+        }
       } else {
         this.#order({ order: "drop" });
         this.#discard(objection, undefined);

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
+import { giveBack } from "../../src/net/received-memory.ts";
 import type { ClientTls, ServerTls } from "../../src/net/socket.ts";
 import { loadServerTls } from "../../src/net/tls.ts";
 import { socketConformance } from "./conformance.ts";
@@ -62,6 +63,30 @@ socketConformance("plain TCP", () => {
 socketConformance("TLS by STARTTLS", () => {
   const { network, faults } = world();
   return { faults, connect: () => securedPair(network) };
+});
+
+/** From a Bun that delivers others, no memory would be given back. */
+test("what Bun delivers is alone in its memory, which can be given back", async () => {
+  for (const pair of [await connect(world().network), await securedPair()]) {
+    const { client, server } = pair;
+    client.socket.write(patternOctets(64 << 10));
+    client.socket.flush();
+    await eventually(() => server.octetsReceived === 64 << 10, "all of it");
+    for (const chunk of server.chunks) {
+      const isLarge = chunk.length >= 4 << 10;
+      giveBack(chunk);
+      expect(chunk.length === 0).toBe(isLarge);
+    }
+    expect(server.chunks.some(({ length }) => length === 0)).toBeTrue();
+    client.socket.terminate();
+  }
+});
+
+test("memory that others have a part of is left alone", () => {
+  const whole = patternOctets(64 << 10);
+  giveBack(whole.subarray(0, 32 << 10));
+  giveBack(Buffer.from("small"));
+  expect(whole.length).toBe(64 << 10);
 });
 
 describe("the end of a connection", () => {

@@ -30,6 +30,21 @@ export function socketConformance(label: string, open: () => Subject): void {
       client.socket.terminate();
     });
 
+    test("octets arrive whole though their memory is given back", async () => {
+      const { client, server } = await open().connect();
+      server.keep = false;
+      const all = patternOctets(4 << 20);
+      for (let at = 0; at < all.length; at += 256 << 10) {
+        const chunk = Buffer.from(all.subarray(at, at + (256 << 10)));
+        client.socket.write(chunk.subarray(0, 1000));
+        client.socket.write(chunk.subarray(1000), chunk);
+        client.socket.flush();
+      }
+      await eventually(() => server.octetsReceived === all.length, "all of it");
+      expect(server.hash.digest("hex")).toBe(sha256(all));
+      client.socket.terminate();
+    });
+
     test("nothing leaves before flush", async () => {
       const { client, server } = await open().connect();
       client.socket.write(Buffer.from("early"));

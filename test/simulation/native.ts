@@ -196,7 +196,7 @@ export class NativeConnection implements KernelUser {
     const session = this.#session;
     const octets = this.#kernel.read(readOctetsMax);
     if (octets === undefined) return;
-    this.#raw.handlers.data?.(this.#raw.asNative, octets);
+    this.#raw.handlers.data?.(this.#raw.asNative, ownCopy(octets));
     if (this.#isClosed || session === undefined) return;
     session.receive(octets);
     if (session.peerHasEnded && (this.#isEnding || this.#hasShutDown)) this.#close(undefined);
@@ -237,7 +237,7 @@ export class NativeConnection implements KernelUser {
 
   #plain(octets: Buffer): void {
     const native = this.#secure;
-    if (!this.#isClosed && native !== undefined) native.handlers.data?.(native.asNative, octets);
+    if (!this.#isClosed && native !== undefined) native.handlers.data?.(native.asNative, ownCopy(octets));
   }
 
   #tellHandshake(success: boolean, error: Error | null): void {
@@ -346,6 +346,13 @@ const doubts: Readonly<Record<Exclude<Trust, "trusted">, readonly [code: string,
   "unknown-authority": ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "unable to verify the first certificate"],
   "wrong-name": ["ERR_TLS_CERT_ALTNAME_INVALID", "the name is not in the cert's altnames"],
 };
+
+/** Bun's octets are alone in their memory, which the program may give back. */
+function ownCopy(octets: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(octets.length);
+  octets.copy(own);
+  return own;
+}
 
 /** The error with which a handshake succeeds; a server never has a certificate to look at. */
 function doubtOf(trust: Trust, role: "client" | "server"): Error | null {

@@ -250,7 +250,7 @@ describe("the end of a connection", () => {
     program.say("RCPT TO:<a@b>\r\n");
     expect([program.socket.queuedOctets, program.events.length]).toEqual([0, 0]);
     world.run(100);
-    expect(program.events).toEqual(["octets", "ended", "closed closed"]);
+    expect(program.events).toEqual(["octets", "ended", "closed ECONNRESET"]);
     world.leaveNothing(meeting);
   });
 });

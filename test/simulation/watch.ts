@@ -126,10 +126,10 @@ class WatchedSocket implements Socket {
     this.#socket.handle(watchedHandler(handler, this.#watch));
   }
 
-  write(octets: Buffer): void {
+  write(octets: Buffer, spent?: Buffer): void {
     const written = this.#saboteur.write?.(octets, this.#side) ?? octets;
     if (!this.#left) this.#watch.wrote(written);
-    this.#socket.write(written);
+    this.#socket.write(written, spent);
   }
 
   flush(): void {
