@@ -1,6 +1,7 @@
 /**
  * One client's connection: a socket, a client session that decides, and its tie to a relay connection.
- * Feeds events to the session, performs its actions, and carries orders and reports between it and the relay.
+ * Feeds events to the session, performs its actions, and carries orders and reports between it and the relay. What is
+ * written in one turn leaves in one write.
  * An assertion of ours that fails in here ends this session alone, with 421 4.3.0.
  * Not here: any rule (proxy/client-session.ts); accepting and counting connections (server.ts).
  */
@@ -59,6 +60,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
   readonly #timer: WakeTimer;
   readonly #events: ClientEvent[] = [];
   #running = false;
+  #flushing = false;
   #congested = false;
   #over = false;
   #request: RelayRequest | undefined;
@@ -171,7 +173,6 @@ export class ClientConnection implements SocketHandler, RelayClient {
     } finally {
       this.#running = false;
     }
-    this.#flush();
     this.#settle();
   }
 
@@ -179,6 +180,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
     switch (action.type) {
       case "write":
         this.#socket.write(action.octets);
+        this.#flushSoon();
         break;
       case "secure":
         this.#secure();
@@ -248,11 +250,17 @@ export class ClientConnection implements SocketHandler, RelayClient {
     else this.#socket.secure(tls);
   }
 
-  #flush(): void {
-    this.#socket.flush();
-    if (this.#congested || this.#socket.queuedOctets <= congestedOctets) return;
-    this.#congested = true;
-    this.#run({ type: "congested" });
+  /** At the end of the turn: the relay's replies to a hundred RCPT come together, and leave in one write. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#socket.flush();
+      if (this.#congested || this.#socket.queuedOctets <= congestedOctets) return;
+      this.#congested = true;
+      this.#run({ type: "congested" });
+    });
   }
 
   #settle(): void {
