@@ -3,9 +3,6 @@ const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const length = 12;
 
 export function newSessionId(): string {
-  let id = "";
-  for (const octet of crypto.getRandomValues(new Uint8Array(length))) {
-    id += alphabet.charAt(octet % alphabet.length);
-  }
-  return id;
+  const octets = crypto.getRandomValues(new Uint8Array(length));
+  return Array.from(octets, (octet) => alphabet.charAt(octet % alphabet.length)).join("");
 }

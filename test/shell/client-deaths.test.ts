@@ -284,8 +284,8 @@ async function behindCongestion(proxy: TestProxy, end: string) {
   const held = proxy.network.held.at(-1);
   if (held === undefined) throw new Error("the relay was dialled");
   held.holding = true;
-  // Less than one read of the proxy's: it takes the end in the same event in which it becomes congested.
-  const long = `Subject: long\r\n\r\n${"0123456789abcdef\r\n".repeat(6000)}`;
+  // Just less than 64 KiB, which the trace makes more: the proxy takes the end in the event that congests it.
+  const long = `Subject: long\r\n\r\n${"0123456789abcdef\r\n".repeat(3637)}`;
   client.say(long + end);
   await eventually(() => held.queuedOctets >= long.length, "the proxy holds it all");
   return { client, held, long };

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { behindTrace, eventually, noReply, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 
-const long = `Subject: long\r\n\r\n${"0123456789abcdef\r\n".repeat(6000)}`;
+const long = `Subject: long\r\n\r\n${"0123456789abcdef\r\n".repeat(3000)}`;
 
 async function withRelay(run: (relay: ScriptedRelay, proxy: TestProxy) => Promise<void>): Promise<void> {
   const relay = await ScriptedRelay.start();
@@ -61,7 +61,8 @@ describe("a 250 that cannot be the answer to these octets", () => {
       expect(await client.reply()).toMatch(/^451 4\.4\.2 /);
       expect(relay.dots).toBe(0);
       await client.quit();
-      expect(proxy.outcomes).toEqual(["deferred"]);
+      // The kernel may still deliver it.
+      expect(proxy.outcomes).toEqual(["unknown"]);
     }));
 
   test("said in one segment with 354", () =>

@@ -1,0 +1,116 @@
+/**
+ * What a socket does about Bun's `write`, which takes what it likes, says -1, and drains unasked: against a socket of
+ * Bun's whose every answer is the test's, as the kernel gives such answers when it wants to, and to no script.
+ * Not here: that Bun behaves so (bun-socket.test.ts).
+ */
+import { expect, test } from "bun:test";
+import { BunSocket, type NativeSocket, type SocketSystem } from "../../src/net/bun-socket.ts";
+import { congestedOctets } from "../../src/net/socket.ts";
+import { Recorder } from "./support.ts";
+
+/** As much of Bun's socket as writing and ending need. */
+class Native {
+  data: BunSocket | undefined;
+  readonly calls: string[] = [];
+  readonly taken: Buffer[] = [];
+  /** How many octets the next writes take; all of them when it is empty. */
+  readonly takes: number[] = [];
+
+  write(octets: Buffer): number {
+    const taken = Math.min(this.takes.shift() ?? octets.length, octets.length);
+    if (taken > 0) this.taken.push(octets.subarray(0, taken));
+    return taken;
+  }
+  pause(): void {}
+  resume(): void {}
+  shutdown(): void {
+    this.calls.push("shutdown");
+  }
+  end(): void {
+    this.calls.push("end");
+  }
+  terminate(): void {
+    this.calls.push("terminate");
+  }
+}
+
+function open() {
+  const native = new Native();
+  const timers: (() => void)[] = [];
+  const system: SocketSystem = {
+    closeMs: 1_000,
+    onFault(error) {
+      throw error;
+    },
+    timer(_delayMs, callback) {
+      timers.push(callback);
+      return { cancel() {} };
+    },
+    kernelQueuedOctets: () => 0,
+  };
+  const recorders: Recorder[] = [];
+  const remote = { family: "ipv4" as const, address: "192.0.2.1" };
+  // The boundary to Bun: a class of its own, of which a socket uses no more than is above.
+  const socket = new BunSocket(native as unknown as NativeSocket, remote, system, (own) => {
+    const recorder = new Recorder(own);
+    recorders.push(recorder);
+    return recorder;
+  });
+  return { native, timers, socket, events: () => recorders.flatMap(({ events }) => events) };
+}
+
+test("what a write did not take leaves behind the next drain, in order", () => {
+  const { native, socket } = open();
+  native.takes.push(3, 0, 2);
+  socket.write(Buffer.from("abcdefgh"));
+  socket.flush();
+  socket.write(Buffer.from("ij"));
+  socket.flush();
+  expect(socket.queuedOctets).toBe(7);
+  for (let drains = 0; drains < 4; drains += 1) socket.writable();
+  expect(Buffer.concat(native.taken).toString()).toBe("abcdefghij");
+  expect(socket.queuedOctets).toBe(0);
+});
+
+test("-1: nothing is queued any more, and the socket is terminated if nothing closes it", () => {
+  const { native, socket, timers } = open();
+  native.takes.push(-1);
+  socket.write(Buffer.from("lost"));
+  socket.flush();
+  socket.write(Buffer.from("lost too"));
+  socket.flush();
+  expect(socket.queuedOctets).toBe(0);
+  expect(native.taken).toEqual([]);
+  expect(timers.length).toBe(1);
+  for (const fire of timers) fire();
+  expect(native.calls).toEqual(["terminate"]);
+});
+
+test("`drained` is told once for each congestion, and not for a drain without one", () => {
+  const { native, socket, events } = open();
+  for (const waves of [1, 2]) {
+    native.takes.push(1, 0);
+    socket.write(Buffer.alloc(congestedOctets + 2));
+    socket.flush();
+    socket.writable();
+    expect(events().length).toBe(waves - 1);
+    socket.writable();
+    expect(events()).toEqual(Array(waves).fill("drained"));
+    native.takes.push(1);
+    socket.write(Buffer.from("short"));
+    socket.flush();
+    socket.writable();
+    socket.writable();
+    expect(events()).toEqual(Array(waves).fill("drained"));
+  }
+});
+
+test("a drain unasked changes nothing: FIN is sent once, and nothing is written behind it", () => {
+  const { native, socket } = open();
+  socket.write(Buffer.from("bye"));
+  socket.close();
+  socket.writable();
+  socket.writable();
+  expect(native.calls).toEqual(["shutdown"]);
+  expect(Buffer.concat(native.taken).toString()).toBe("bye");
+});
