@@ -16,6 +16,8 @@
  * RFC 5321 §2.3.8, §4.1.1.4, §4.5.2.
  */
 
+import { cleanUntil, load } from "./clean-lines.ts";
+
 export type BareNewline = "reject" | "normalize";
 export type MailDataDefect = "bare-lf" | "bare-cr";
 
@@ -70,6 +72,7 @@ export class MailDataScanner {
     this.#out = [];
     this.#lf = -1;
     this.#cr = -1;
+    load(octets);
     let at = 0;
     while (at < octets.length) {
       const octet = octets[at];
@@ -132,24 +135,29 @@ export class MailDataScanner {
     let at = from;
     const end = octets.length;
     for (;;) {
-      // Each search is repeated only when its last hit was passed, so that a chunk without the one or the other
-      // costs one pass, and not one a line or one a defect.
-      if (this.#lf < at) this.#lf = indexOrEnd(octets, LF, at);
-      if (this.#cr < at) this.#cr = indexOrEnd(octets, CR, at);
-      const lf = this.#lf;
-      const cr = this.#cr;
-      if (cr + 1 < lf) {
-        this.#emit(octets.subarray(from, cr));
-        this.#fault("bare-cr");
-        return cr + 1;
+      const behind = behindCleanLines(octets, at);
+      if (behind > at) {
+        at = behind;
+      } else {
+        // Each search is repeated only when its last hit was passed, so that a chunk without the one or the other
+        // costs one pass, and not one a line or one a defect.
+        if (this.#lf < at) this.#lf = indexOrEnd(octets, LF, at);
+        if (this.#cr < at) this.#cr = indexOrEnd(octets, CR, at);
+        const lf = this.#lf;
+        const cr = this.#cr;
+        if (cr + 1 < lf) {
+          this.#emit(octets.subarray(from, cr));
+          this.#fault("bare-cr");
+          return cr + 1;
+        }
+        if (lf === end) break;
+        if (cr > lf) {
+          this.#emit(octets.subarray(from, lf));
+          this.#bareLf(heldCr);
+          return lf + 1;
+        }
+        at = lf + 1;
       }
-      if (lf === end) break;
-      if (cr > lf) {
-        this.#emit(octets.subarray(from, lf));
-        this.#bareLf(heldCr);
-        return lf + 1;
-      }
-      at = lf + 1;
       if (octets[at] === DOT) {
         const next = octets[at + 1];
         if (next === undefined || next === CR || next === LF) {
@@ -202,6 +210,12 @@ export class MailDataScanner {
     this.#forwardedOctets += octets.length;
     if (this.#defect === undefined) this.#out.push(octets);
   }
+}
+
+/** Behind the last line that has nothing to look at from `from` on; `from` if there is none. */
+function behindCleanLines(octets: Buffer, from: number): number {
+  const clean = cleanUntil(from);
+  return clean === from ? from : from + octets.subarray(from, clean).lastIndexOf(LF) + 1;
 }
 
 function indexOrEnd(octets: Buffer, octet: number, from: number): number {

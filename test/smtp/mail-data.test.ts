@@ -199,8 +199,14 @@ describe("cost", () => {
     for (const mode of modes) {
       const chunk = Buffer.alloc(size, unit);
       const spy = spyOn(Buffer.prototype, "indexOf");
+      const backwards = spyOn(Buffer.prototype, "lastIndexOf");
       const { octets } = new MailDataScanner(mode).scan(chunk);
       let searched = 0;
+      for (const [index, octets] of backwards.mock.contexts.entries()) {
+        const length = Buffer.isBuffer(octets) ? octets.length : Number.NaN;
+        searched += length - Number(backwards.mock.results[index]?.value);
+      }
+      backwards.mockRestore();
       for (const [index, [, from]] of spy.mock.calls.entries()) {
         const hit = Number(spy.mock.results[index]?.value);
         searched += (hit === -1 ? size : hit) - Number(from ?? 0) + 1;
