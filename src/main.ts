@@ -3,16 +3,16 @@
  * takes unknown flags and flags without a value in silence.
  */
 import { defineCommand, runCommand } from "citty";
-import { check } from "./commands/check.ts";
-import { demo } from "./commands/demo.ts";
-import { serve } from "./commands/serve.ts";
 import { renderHelp } from "./config/render.ts";
 import { commit, version } from "./version.ts";
 
-const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
-  serve,
-  check,
-  demo,
+type Run = (args: readonly string[]) => Promise<number>;
+
+/** Each is loaded when it is run: what only the demo needs (mailparser) would be a tenth of what the proxy weighs. */
+const commands: Readonly<Record<string, () => Promise<Run>>> = {
+  serve: async () => (await import("./commands/serve.ts")).serve,
+  check: async () => (await import("./commands/check.ts")).check,
+  demo: async () => (await import("./commands/demo.ts")).demo,
 };
 
 const commandsHelp = `
@@ -31,12 +31,12 @@ let exitStatus = 0;
 const main = defineCommand({
   meta: { name: "smtpproxy", version, description: "relays mail in the same SMTP session, without a spool" },
   subCommands: Object.fromEntries(
-    Object.entries(commands).map(([name, run]) => [
+    Object.entries(commands).map(([name, load]) => [
       name,
       defineCommand({
         meta: { name },
         run: async ({ rawArgs }) => {
-          exitStatus = await run(rawArgs);
+          exitStatus = await (await load())(rawArgs);
         },
       }),
     ]),
