@@ -17,7 +17,8 @@ import { table } from "./table.ts";
 import { messageOf } from "./workloads/workload.ts";
 
 const quickShare = 0.1;
-const growthRounds = 2;
+const growthRounds = 1;
+const warmUpRounds = 4;
 
 function outputOf(...command: readonly string[]): string {
   const path = commandPath(command[0] ?? "");
@@ -70,6 +71,7 @@ async function bench(options: Options): Promise<Report> {
       rounds: options.rounds,
       share: options.quick ? quickShare : 1,
       growthRounds: options.growth ? growthRounds : 0,
+      warmUpRounds: options.quick ? 1 : warmUpRounds,
       tell: (line) => console.error(line),
     }).catch((error: unknown) => {
       // The others are worth measuring all the same.

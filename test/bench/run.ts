@@ -18,6 +18,8 @@ export interface RunSettings {
   readonly share: number;
   /** Rounds for the growth; 0: it is left out. */
   readonly growthRounds: number;
+  /** Not counted: programs that compile as they run are measured as they are after some thousand mails. */
+  readonly warmUpRounds: number;
   readonly tell: (line: string) => void;
 }
 
@@ -60,7 +62,9 @@ async function measure(workload: Workload, settings: RunSettings, place: Workpla
   };
   const rounds = Math.min(settings.rounds, workload.roundsMax ?? settings.rounds);
   const all: Outcomes[] = [];
-  const warmUp = workload.fresh ? [] : [await perform("warm-up", 0, peers)];
+  const warmUp: Outcomes[] = [];
+  for (let round = 0; !workload.fresh && round < settings.warmUpRounds; round += 1)
+    warmUp.push(await perform(`warm-up ${round + 1}`, round, peers));
   for (let round = 0; round < rounds; round += 1)
     all.push(await perform(`round ${round + 1} of ${rounds}`, round, peers));
   const growing = peers.filter(({ name }) => growthPeers.includes(name));
