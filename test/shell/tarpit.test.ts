@@ -329,7 +329,11 @@ describe("what one costs", () => {
       socket.flush();
       return handler;
     });
-    const bare = await heapOctetsEach(listener.port, "early", () => bareSockets === count);
+    const measure = (): Promise<number> =>
+      heapOctetsEach(listener.port, "early", () => bareSockets === count);
+    // What the tests before have left is collected during the first, and makes it look cheap.
+    await measure();
+    const bare = await measure();
     listener.stop();
     await withProxy(
       async (proxy) => {

@@ -137,11 +137,12 @@ class Ledger {
 
   #attempt(attempt: Attempt): void {
     const { id, told, reply } = attempt;
-    const [copy, ...more] = this.#held.get(id) ?? [];
+    const copies = this.#held.get(id) ?? [];
+    const copy = copies.find(({ queueId }) => reply?.endsWith(queueId)) ?? copies[0];
     this.#told[told] += 1;
     this.#lines(attempt);
     if (told === "5yz") this.#find("refused for good", id, `all that was wrong is trouble: ${reply}`);
-    if (more.length > 0) this.#find("doubled", id, `${more.length + 1} copies, told ${told}`);
+    if (copies.length > 1) this.#find("doubled", id, `${copies.length} copies, told ${told}`);
     if (copy === undefined) this.#absent(attempt);
     else this.#present(attempt, copy);
   }
