@@ -333,6 +333,7 @@ describe("what one costs", () => {
       heapOctetsEach(listener.port, "early", () => bareSockets === count);
     // What the tests before have left is collected during the first, and makes it look cheap.
     await measure();
+    await eventually(() => bareSockets === 0, "the crowds are gone");
     const bare = await measure();
     listener.stop();
     await withProxy(
