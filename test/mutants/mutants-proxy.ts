@@ -3,6 +3,22 @@ import type { Mutant } from "./mutant.ts";
 
 export const proxyMutants: readonly Mutant[] = [
   {
+    name: "250 before the dot is believed beside a refusal",
+    file: "proxy/dot-answer.ts",
+    find: "code >= 300 && code !== 421",
+    replace: "code >= 600 && code !== 421",
+    harm: "the client hears 250 for a mail that the relay refused: it is lost",
+    tests: ["test/proxy/dot-answer.test.ts"],
+  },
+  {
+    name: "250 is believed before what is behind it is whole",
+    file: "proxy/dot-answer.ts",
+    find: 'return hasMore ? "unfinished" : "clear";',
+    replace: 'return "clear";',
+    harm: "the client hears 250 for a mail whose refusal was still on its way",
+    tests: ["test/proxy/dot-answer.test.ts"],
+  },
+  {
     name: "objection in the last packet is not heard",
     file: "proxy/transaction.ts",
     find: "if (objection === undefined) {",

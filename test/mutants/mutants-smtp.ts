@@ -7,6 +7,30 @@ const replies = ["test/smtp/replies.test.ts", "test/transcripts/relay-replies"];
 
 export const smtpMutants: readonly Mutant[] = [
   {
+    name: "quick look is at what an earlier chunk has left",
+    file: "smtp/mail-data.ts",
+    find: "    load(octets);\n",
+    replace: "",
+    harm: "a bare LF or the dot of another mail's octets decides: smuggled, or never ended",
+    tests: mailData,
+  },
+  {
+    name: "quick look stops within a line's end",
+    file: "smtp/mail-data.ts",
+    find: ".lastIndexOf(LF) + 1;",
+    replace: ".lastIndexOf(LF);",
+    harm: "the LF of a good line is taken for a bare one: mail is refused",
+    tests: mailData,
+  },
+  {
+    name: "quick look trusts what it had no room for",
+    file: "smtp/clean-lines.ts",
+    find: "if (scanner === undefined || from >= loadedOctets) return from;",
+    replace: "if (scanner === undefined) return from; if (from >= loadedOctets) return from + 1;",
+    harm: "behind 576 KiB of a chunk a bare LF passes",
+    tests: ["test/smtp/clean-lines.test.ts", ...mailData],
+  },
+  {
     name: "bare LF starts a clean line",
     file: "smtp/mail-data.ts",
     find: "this.#startLine(false);",
