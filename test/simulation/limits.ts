@@ -15,6 +15,8 @@ const slackMs = 1_500;
 /** Between two looks at deadlines. */
 const lookEveryMs = 1_000;
 const handshakeMs = 60_000;
+/** What Bun reads at once, at most. */
+const readOctetsMax = 512 * 1024;
 /** Of each socket: its session's, its closing, and one of a dial or a wait. */
 const timersPerSocket = 3;
 const timersBeside = 4;
@@ -75,7 +77,8 @@ export class Limits {
 
   /** `octets` are about to be written. */
   checkQueue(socket: Socket, octets: Buffer): void {
-    const max = congestedOctets + turnOctetsMax + inputOctetsMax + octets.length;
+    // What was read ahead of 354, and came late behind a pause, is let go in one turn.
+    const max = congestedOctets + turnOctetsMax + inputOctetsMax + 2 * readOctetsMax + octets.length;
     if (socket.queuedOctets > max) this.#violated("a queue has a limit", `${socket.queuedOctets} octets`);
   }
 
