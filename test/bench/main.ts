@@ -18,7 +18,7 @@ import { messageOf } from "./workloads/workload.ts";
 
 const quickShare = 0.1;
 const growthRounds = 1;
-const warmUpRounds = 4;
+const warmUpRounds = 3;
 
 function outputOf(...command: readonly string[]): string {
   const path = commandPath(command[0] ?? "");
@@ -43,7 +43,7 @@ function machine(): Report["machine"] {
   return {
     processor: processors[0]?.model ?? "unknown",
     cores: processors.length,
-    kernel: release(),
+    kernel: release().split("-")[0] ?? "",
     loadBefore: loadavg()[0] ?? 0,
   };
 }

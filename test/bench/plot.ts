@@ -7,6 +7,7 @@ import type { Figure, Measured, Report, WorkloadResult } from "./report.ts";
 import { digits } from "./statistics.ts";
 import { bar, document, dot, line, text } from "./svg.ts";
 
+const title = "smtpproxy beside its peers";
 const width = 1240;
 const margin = 20;
 const panelWidth = 590;
@@ -52,7 +53,7 @@ export function plot(report: Report): string {
       return chartHeight + 20;
     });
   }
-  return document(width, y + margin, shapes);
+  return document(title, width, y + margin, shapes);
 }
 
 function heading({ startedAt, rounds, quick, machine, versions }: Report, shapes: string[]): number {
@@ -60,7 +61,7 @@ function heading({ startedAt, rounds, quick, machine, versions }: Report, shapes
   const about = [`${processor}, ${cores} cores, Linux ${kernel}`, startedAt.slice(0, 10), `${rounds} rounds`];
   if (quick) about.push("quick: rough");
   shapes.push(
-    text(margin, 34, "smtpproxy beside its peers", { size: 22, bold: true }),
+    text(margin, 34, title, { size: 22, bold: true }),
     text(margin, 54, about.join("; "), { colour: pale }),
     text(margin, 70, Object.entries(versions).map(named).join("; "), { colour: pale, size: 10 }),
     text(

@@ -42,9 +42,10 @@ export function dot(x: number, y: number, colour: string): string {
   return `<circle cx="${tenth(x)}" cy="${tenth(y)}" r="3" fill="${colour}"/>`;
 }
 
-export function document(width: number, height: number, shapes: readonly string[]): string {
+export function document(title: string, width: number, height: number, shapes: readonly string[]): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${tenth(width)} ${tenth(height)}" font-family="system-ui, sans-serif">`,
+    `<title>${escaped(title)}</title>`,
     bar(0, 0, width, height, "#ffffff"),
     ...shapes,
     "</svg>\n",
