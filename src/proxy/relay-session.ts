@@ -237,7 +237,7 @@ export class RelaySession {
       return;
     }
     const { replies: fresh, defect } = this.#reader.push(octets);
-    const replies = [...this.#heldBack, ...fresh];
+    const replies = this.#heldBack.length === 0 ? fresh : [...this.#heldBack, ...fresh];
     const hasMore = this.#reader.pendingOctets > 0;
     const asAnswer = this.#dotSent && !unsent ? judgeDotAnswer(replies, defect, hasMore) : "clear";
     this.#heldBack = asAnswer === "unfinished" ? replies : [];

@@ -180,13 +180,11 @@ export class Transaction {
       const objection = this.#objection();
       if (objection === undefined) {
         if (forward.length > 0) this.#orderTrace();
-        const spent = rest === undefined || rest.length === 0 ? octets : undefined;
-        for (const slice of forward) {
-          this.#order({
-            order: "octets",
-            octets: slice,
-            spent: slice === forward.at(-1) ? spent : undefined,
-          });
+        const isSpent = rest === undefined || rest.length === 0;
+        // By place: the scanner may hand on one Buffer of its own more than once.
+        for (const [index, slice] of forward.entries()) {
+          const spent = isSpent && index === forward.length - 1 ? octets : undefined;
+          this.#order({ order: "octets", octets: slice, spent });
         }
       } else {
         this.#order({ order: "drop" });
