@@ -237,6 +237,10 @@ export class BunSocket implements Socket {
 
   /** Writes until the queue is empty or the kernel takes no more. */
   #pour(): void {
+    assert(
+      this.#queue.every(({ length }) => length > 0),
+      "memory is given back when its octets are out",
+    );
     for (let octets = this.#takeJoined(); octets !== undefined; octets = this.#takeJoined()) {
       const taken = this.#stream.write(octets);
       if (taken < 0) {

@@ -72,6 +72,19 @@ test("what a write did not take leaves behind the next drain, in order", () => {
   expect(socket.queuedOctets).toBe(0);
 });
 
+test("memory that is given back too early stops the socket, before anything behind it is written", () => {
+  const { native, socket } = open();
+  native.takes.push(10, 0);
+  const chunk = Buffer.alloc(100_000, "x");
+  socket.write(Buffer.from("0123456789"), chunk);
+  socket.write(chunk.subarray(1));
+  socket.write(Buffer.from(".\r\n"));
+  socket.flush();
+  const written = Buffer.concat(native.taken).length;
+  expect(() => socket.writable()).toThrow("memory is given back when its octets are out");
+  expect(Buffer.concat(native.taken).length).toBe(written);
+});
+
 test("-1: nothing is queued any more, and the socket is terminated if nothing closes it", () => {
   const { native, socket, timers } = open();
   native.takes.push(-1);
