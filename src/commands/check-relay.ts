@@ -96,6 +96,7 @@ export function probe(
       replyTimeoutMs: Math.min(settings.replyTimeoutMs, stepMsMax),
       // Not kept: a release is answered by QUIT.
       idleTimeoutMs: 0,
+      logDialogue: true,
     };
     const shell = { network: oneAddress, log, newSessionId: () => "check" };
     const pool = new RelayPool(shell, patience, { relayOffer: undefined, unixEpochMs: 0 });

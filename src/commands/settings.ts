@@ -98,6 +98,7 @@ export function relaySettings(config: Config): RelaySettings {
     connectTimeoutMs: config.relayConnectTimeoutMs,
     replyTimeoutMs: config.relayTimeoutMs,
     idleTimeoutMs: config.relayIdleTimeoutMs,
+    logDialogue: config.logLevel === "debug",
   };
 }
 

@@ -200,7 +200,7 @@ function levelOf(event: LogEvent): Level {
 }
 
 /** Each event's keys, with what they are called in a log line: snake_case, units last. */
-const labels = new Map(
+const fieldsOf = new Map(
   Object.entries(layout).map(([event, { keys }]) => [
     event,
     keys
@@ -211,8 +211,10 @@ const labels = new Map(
 
 /** An event as the log writes it. */
 export function logLine(event: LogEvent): LogLine {
-  const values: Readonly<Record<string, LogLine["fields"][number][1]>> = event;
-  const fields: LogLine["fields"][number][] = [];
-  for (const [key, label] of labels.get(event.event) ?? []) fields.push([label, values[key]]);
-  return { level: levelOf(event), event: event.event, fields };
+  return {
+    level: levelOf(event),
+    event: event.event,
+    fields: fieldsOf.get(event.event) ?? [],
+    values: event,
+  };
 }

@@ -18,11 +18,14 @@ export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFormat = "text" | "json";
 
+export type LogValue = string | number | boolean | undefined;
+
 export interface LogLine {
   readonly level: LogLevel;
   readonly event: string;
-  /** Undefined values are left out. */
-  readonly fields: readonly (readonly [key: string, value: string | number | boolean | undefined])[];
+  /** What is written of `values`, in this order, and under which name. Undefined values are left out. */
+  readonly fields: readonly (readonly [key: string, name: string])[];
+  readonly values: Readonly<Record<string, LogValue>>;
 }
 
 /** Takes octets without waiting. Never throws. */
@@ -32,6 +35,8 @@ export interface Sink {
 }
 
 const VALUE_CHARS_MAX = 512;
+/** Needs neither decoding nor an escape. */
+const PLAIN = /^[ -[\]-~]*$/;
 const BUFFER_OCTETS_MAX = 1024 * 1024;
 const RETRY_MS = 20;
 const FLUSH_RETRIES_MAX = 25;
@@ -46,36 +51,37 @@ export function formatLine(format: LogFormat, line: LogLine, date: number): stri
 }
 
 function textLine(line: LogLine, time: string): string {
-  let text = `time="${time}" level="${line.level}" event="${textValue(line.event)}"`;
-  for (const [key, value] of line.fields) {
-    if (value !== undefined) text += ` ${key}="${textValue(value)}"`;
+  // Joined once: a string that grows piece by piece is one more object for each piece.
+  const text = [`time="${time}" level="${line.level}" event="${textValue(line.event)}"`];
+  for (const [key, name] of line.fields) {
+    const value = line.values[key];
+    if (value !== undefined) text.push(" ", name, '="', textValue(value), '"');
   }
-  return text;
+  return text.join("");
 }
 
 function jsonLine(line: LogLine, time: string): string {
   let json = `{"time":"${time}","level":"${line.level}","event":${jsonValue(line.event)}`;
-  for (const [key, value] of line.fields) {
-    if (value !== undefined) json += `,${JSON.stringify(key)}:${jsonValue(value)}`;
+  for (const [key, name] of line.fields) {
+    const value = line.values[key];
+    if (value !== undefined) json += `,${JSON.stringify(name)}:${jsonValue(value)}`;
   }
   return `${json}}`;
 }
 
-type Value = LogLine["fields"][number][1];
-
-function textValue(value: Value): string {
+function textValue(value: LogValue): string {
   if (typeof value !== "string") return String(value);
   const shown = display(value);
   return shown.includes('"') ? shown.replaceAll('"', '\\"') : shown;
 }
 
-function jsonValue(value: Value): string {
+function jsonValue(value: LogValue): string {
   return JSON.stringify(typeof value === "string" ? display(value) : value);
 }
 
 /** Nearly all values are short and plain; the others are shown character by character. */
 function display(value: string): string {
-  if (value.length <= VALUE_CHARS_MAX && /^[ -[\]-~]*$/.test(value)) return value;
+  if (value.length <= VALUE_CHARS_MAX && PLAIN.test(value)) return value;
   const shown: string[] = [];
   let at = 0;
   while (at < value.length && shown.length < VALUE_CHARS_MAX) {
@@ -201,7 +207,12 @@ export class Log {
 
   #tellDropped(): void {
     if (this.#dropped === 0) return;
-    const line: LogLine = { level: "warn", event: "log lines dropped", fields: [["lines", this.#dropped]] };
+    const line: LogLine = {
+      level: "warn",
+      event: "log lines dropped",
+      fields: [["lines", "lines"]],
+      values: { lines: this.#dropped },
+    };
     if (this.#append(`${formatLine(this.#format, line, this.#droppedDate)}\n`)) this.#dropped = 0;
   }
 }

@@ -21,6 +21,8 @@ export interface RelaySettings {
   readonly replyTimeoutMs: number;
   /** How long the connection is kept between two mails; 0: not at all. */
   readonly idleTimeoutMs: number;
+  /** Emit `dialogue` actions. They cost, so they are made only when somebody reads them. */
+  readonly logDialogue: boolean;
 }
 
 /** What a transaction may ask for. `release` gives the connection back, `drop` breaks it without the dot. */

@@ -248,7 +248,7 @@ export class RelaySession {
     }
     this.#reading = true;
     for (const reply of replies) {
-      this.#say("<", describeReply(reply));
+      if (this.#settings.logDialogue) this.#say("<", describeReply(reply));
       if (unsent && this.#awaited.length === 1) this.#unsolicited(reply);
       else this.#answered(reply, now);
       if (this.#isOver()) return;
@@ -400,7 +400,7 @@ export class RelaySession {
       if (this.#isOver() || this.#saidTooMuch()) return;
       const next = this.#waiting.shift();
       assert(next !== undefined, "a command was waiting");
-      this.#say(">", next.shown);
+      if (this.#settings.logDialogue) this.#say(">", next.shown);
       this.#await(next.step, now);
       this.#actions.push({ type: "write", octets: Buffer.from(`${next.line}\r\n`, "latin1") });
     }
@@ -419,7 +419,7 @@ export class RelaySession {
   }
 
   #quit(failure: Failure): void {
-    this.#say(">", "QUIT");
+    if (this.#settings.logDialogue) this.#say(">", "QUIT");
     this.#actions.push({ type: "write", octets: Buffer.from("QUIT\r\n") });
     this.#lose(failure, "close");
   }

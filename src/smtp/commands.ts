@@ -23,7 +23,7 @@ import {
   readMailParameters,
   readRcptParameters,
 } from "./parameters.ts";
-import { type Mailbox, parseForwardPath, parseReversePath, type ReversePath } from "./paths.ts";
+import { type Mailbox, parseForwardPath, parseReversePath, type ReversePath, skipSpaces } from "./paths.ts";
 
 export type Command =
   | { readonly verb: "EHLO" | "HELO"; readonly name: string }
@@ -87,7 +87,7 @@ export function parseCommand(text: string, offered: Offered): Command | Malforme
   const line = withoutTrailingSpaces(text);
   const space = line.indexOf(" ");
   const name = (space === -1 ? line : line.slice(0, space)).toUpperCase();
-  const argument = space === -1 ? "" : line.slice(space).replace(/^ +/, "");
+  const argument = space === -1 ? "" : line.slice(skipSpaces(line, space));
 
   const verb = verbs.get(name);
   if (verb === undefined) {

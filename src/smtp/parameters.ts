@@ -158,6 +158,7 @@ function readParameters<Parameters extends object>(
   table: Table<Parameters>,
   defaults: Parameters,
 ): Parameters | ParameterFault {
+  if (text === "") return defaults;
   let parameters = defaults;
   const seen = new Set<string>();
   for (const word of text.split(" ")) {

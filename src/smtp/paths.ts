@@ -57,6 +57,9 @@ const dotStringPattern = /[\w.!#$%&'*+/=?^`{|}~\x80-\xff-]+/y;
 /** Qtext is any printable but quote and backslash; a backslash goes before one printable. */
 const quotedStringPattern = /"(?:[ !#-[\]-~\x80-\xff]|\\[ -~])*"/y;
 const postmasterPattern = /<postmaster>/iy;
+/** Labels that are short even when each octet is counted. */
+const shortLabelsPattern = /^[^.]{1,63}(?:\.[^.]{1,63})*$/;
+const nonAsciiPattern = /[\x80-\xff]/;
 
 const ipv6Tag = "ipv6:";
 const ipv6Pattern = /^[\da-f:.]+$/i;
@@ -98,7 +101,7 @@ export function isUtf8(text: string): boolean {
 }
 
 export function isAscii(text: string): boolean {
-  return !/[\x80-\xff]/.test(text);
+  return !nonAsciiPattern.test(text);
 }
 
 /** `<` [source route] local-part `@` domain `>` at `start`. */
@@ -144,7 +147,9 @@ function isSourceRoute(route: string): boolean {
 /** A label in UTF-8 is counted in code points: its 63 octets are those of an A-label nobody has computed here. */
 function isDomain(text: string): boolean {
   if (text.length > domainOctetsMax || !wholly(domainPattern, text)) return false;
-  return text.split(".").every((label) => label !== "" && isShortLabel(label));
+  return (
+    shortLabelsPattern.test(text) || text.split(".").every((label) => label !== "" && isShortLabel(label))
+  );
 }
 
 function isShortLabel(label: string): boolean {
@@ -162,8 +167,9 @@ function isAddressLiteral(text: string): boolean {
   return isIpv4Address(inner) || generalLiteralPattern.test(inner);
 }
 
-function skipSpaces(text: string): number {
-  let at = 0;
+/** Behind the spaces that stand at `from`. */
+export function skipSpaces(text: string, from = 0): number {
+  let at = from;
   while (text[at] === " ") at += 1;
   return at;
 }
@@ -171,9 +177,10 @@ function skipSpaces(text: string): number {
 /** What the sticky `pattern` matches at `at`. */
 function match(pattern: RegExp, text: string, at: number): string | undefined {
   pattern.lastIndex = at;
-  return pattern.exec(text)?.[0];
+  return pattern.test(text) ? text.slice(at, pattern.lastIndex) : undefined;
 }
 
 function wholly(pattern: RegExp, text: string): boolean {
-  return match(pattern, text, 0)?.length === text.length;
+  pattern.lastIndex = 0;
+  return pattern.test(text) && pattern.lastIndex === text.length;
 }

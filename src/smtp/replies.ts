@@ -63,9 +63,11 @@ export function formatBeginning(reply: Reply): Buffer {
 function format({ code, lines }: Reply, last: number): Buffer {
   assert(Number.isInteger(code) && code >= 200 && code <= 599, "a reply's code is 200 to 599");
   let wire = "";
-  for (const [index, text] of lines.entries()) {
+  let index = 0;
+  for (const text of lines) {
     assert(fitsOnLine(text), "a reply's text has no NUL, CR or LF and is a wire string");
     wire += `${code}${index === last ? " " : "-"}${text}\r\n`;
+    index += 1;
   }
   return Buffer.from(wire, "latin1");
 }
@@ -123,7 +125,7 @@ export interface ReadReplies {
 }
 
 /** The text may be any octets: a CR or NUL among them is LineReader's to tell. */
-const replyLinePattern = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
+const replyLinePattern = /^[2-5]\d\d(?:[ -].*)?$/s;
 
 export class ReplyReader {
   readonly #lines = new LineReader(replyLineOctetsMax);
@@ -154,13 +156,14 @@ export class ReplyReader {
   #readInto(replies: Reply[]): ReplyDefect | undefined {
     for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
       if (line.defect === "overlong") return "overlong";
-      const [, digits, separator, text = ""] = replyLinePattern.exec(line.text) ?? [];
-      if (digits === undefined || line.defect === "nul" || line.defect === "bare-cr") return "malformed";
-      const code = Number(digits);
+      const isReply = replyLinePattern.test(line.text);
+      if (!isReply || line.defect === "nul" || line.defect === "bare-cr") return "malformed";
+      const code = Number(line.text.slice(0, 3));
+      const text = line.text.slice(4);
       if (this.#begun !== undefined && this.#begun.code !== code) return "codes-differ";
       const lines: Reply["lines"] = this.#begun === undefined ? [text] : [...this.#begun.lines, text];
       if (lines.length > replyLinesMax) return "too-many-lines";
-      if (separator === "-") {
+      if (line.text[3] === "-") {
         this.#begun = { code, lines };
         this.#begunOctets += line.text.length + (line.defect === "bare-lf" ? 1 : 2);
       } else {

@@ -40,6 +40,8 @@ export interface TraceFacts {
 /** RFC 5322 §2.1.1 wants 78; a word longer than that stays whole, far below the 998 that it demands. */
 const lineOctetsWanted = 77;
 const heloOctetsMax = 255;
+/** Continues the field. */
+const lineBreak = "\r\n\t";
 
 /** The name of a host by any reader's rules: no character has a meaning in a structured header field. */
 const plainHostPattern = /^[\w.:[\]-]+$/;
@@ -52,15 +54,12 @@ export function receivedLine(facts: TraceFacts): Buffer {
   assert(atomPattern.test(facts.id), "the id of a transaction is an atom");
   const { tls } = facts;
   const keyword = protocolKeyword(facts.extended, tls !== undefined, facts.utf8);
-  const clauses = [
-    `Received: from ${fromDomain(facts)}`,
-    ...(tls === undefined ? [] : [`(using ${comment(tls.version)} with cipher ${comment(tls.cipher)})`]),
-    `by ${facts.serverName} with ${keyword} id ${facts.id};`,
-    formatDate(facts.dateMs),
-  ];
-  const lines = clauses.flatMap(fold);
-  assert(lines.every(fitsOnLine), "a trace line has no line end of its own");
-  return Buffer.from(`${lines.join("\r\n\t")}\r\n`, "latin1");
+  let field = fold(`Received: from ${fromDomain(facts)}`);
+  if (tls !== undefined) {
+    field += lineBreak + fold(`(using ${comment(tls.version)} with cipher ${comment(tls.cipher)})`);
+  }
+  field += lineBreak + fold(`by ${facts.serverName} with ${keyword} id ${facts.id};`);
+  return Buffer.from(`${field}${lineBreak}${formatDate(facts.dateMs)}\r\n`, "latin1");
 }
 
 /** RFC 5322 §3.3, in UTC. */
@@ -102,8 +101,9 @@ function comment(text: string): string {
 }
 
 /** Breaks a clause at its spaces into lines that are short, as far as its words are. */
-function fold(clause: string): string[] {
-  if (clause.length + 1 <= lineOctetsWanted) return [clause];
+function fold(clause: string): string {
+  assert(fitsOnLine(clause), "a trace line has no line end of its own");
+  if (clause.length + 1 <= lineOctetsWanted) return clause;
   const lines: string[] = [];
   let line = "";
   for (const word of clause.split(" ")) {
@@ -116,5 +116,5 @@ function fold(clause: string): string[] {
     }
   }
   lines.push(line);
-  return lines;
+  return lines.join(lineBreak);
 }

@@ -50,9 +50,9 @@ test.each(levels)("%s: %s", (_what, level, event) => {
 });
 
 test("keys are in snake_case, in their own order, with the event's values", () => {
-  const { event, fields } = logLine(transaction("relayed"));
+  const { event, fields, values } = logLine(transaction("relayed"));
   expect(event).toBe("transaction");
-  expect(fields.map(([key, value]) => `${key}=${value}`).join(" ")).toBe(
+  expect(fields.map(([key, name]) => `${name}=${values[key]}`).join(" ")).toBe(
     "session=s1 transaction=s1-1 outcome=relayed client=192.0.2.1 helo=client.example protocol=ESMTP " +
       "from=<a@client.example> to=x@example.org recipients=1 refused_recipients=2 octets=3 relay=undefined " +
       "relay_tls=undefined reply=250 2.0.0 ok reason=undefined unheard=undefined connect_ms=4 data_ms=5 " +

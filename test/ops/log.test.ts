@@ -4,12 +4,34 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { descriptorSink, formatLine, LOG_LEVELS, Log, type LogLine, type Sink } from "../../src/ops/log.ts";
+import {
+  descriptorSink,
+  formatLine,
+  LOG_LEVELS,
+  Log,
+  type LogLevel,
+  type LogLine,
+  type LogValue,
+  type Sink,
+} from "../../src/ops/log.ts";
 
 const DATE = Date.UTC(2026, 10, 23, 12, 54, 23, 123);
 
-function line(...fields: LogLine["fields"][number][]): LogLine {
-  return { level: "info", event: "test", fields };
+type Named = readonly [name: string, value: LogValue];
+
+/** Each value has a key of its own, so that a name may come twice. */
+function lineOf(level: LogLevel, event: string, named: readonly Named[]): LogLine {
+  const fields = named.map(([name], index) => [`key${index}`, name] as const);
+  return {
+    level,
+    event,
+    fields,
+    values: Object.fromEntries(named.map(([, value], index) => [`key${index}`, value])),
+  };
+}
+
+function line(...named: Named[]): LogLine {
+  return lineOf("info", "test", named);
 }
 
 function wire(text: string): string {
@@ -57,18 +79,14 @@ const wires = fc.oneof(
 
 describe("text", () => {
   test("a line", () => {
-    const transaction: LogLine = {
-      level: "warn",
-      event: "transaction",
-      fields: [
-        ["session", "a1"],
-        ["relay", undefined],
-        ["octets", 1234],
-        ["tls", true],
-        ["from", "<>"],
-        ["reply", '550 5.7.1 "no" \\ here'],
-      ],
-    };
+    const transaction = lineOf("warn", "transaction", [
+      ["session", "a1"],
+      ["relay", undefined],
+      ["octets", 1234],
+      ["tls", true],
+      ["from", "<>"],
+      ["reply", '550 5.7.1 "no" \\ here'],
+    ]);
     expect(formatLine("text", transaction, DATE)).toBe(
       'time="2026-11-23T12:54:23.123Z" level="warn" event="transaction" session="a1" octets="1234" tls="true" ' +
         'from="<>" reply="550 5.7.1 \\"no\\" \\\\ here"',
@@ -120,8 +138,8 @@ describe("properties", () => {
     );
     fc.assert(
       fc.property(formats, fc.array(value), wires, (format, values, event) => {
-        const fields = values.map((item): LogLine["fields"][number] => ["key", item]);
-        const text = formatLine(format === "text" ? "text" : "json", { level: "error", event, fields }, DATE);
+        const named = values.map((item): Named => ["key", item]);
+        const text = formatLine(format === "text" ? "text" : "json", lineOf("error", event, named), DATE);
         expect(text).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
       }),
       { numRuns: 1000 },
@@ -132,8 +150,8 @@ describe("properties", () => {
     fc.assert(
       fc.property(fc.array(wires), (values) => {
         const short = values.map((value) => value.slice(0, 512));
-        const fields = short.map((value): LogLine["fields"][number] => ["v", value]);
-        const read = readText(formatLine("text", line(...fields), DATE)).slice(3);
+        const named = short.map((value): Named => ["v", value]);
+        const read = readText(formatLine("text", line(...named), DATE)).slice(3);
         expect(read.map(([, value]) => octetsOf(value))).toEqual(short);
       }),
       { numRuns: 1000 },
@@ -219,7 +237,7 @@ describe("Log", () => {
       const sink = new Bucket();
       const log = new Log("text", level, sink);
       expect(LOG_LEVELS.filter((other) => log.enabled(other))).toEqual(LOG_LEVELS.slice(0, rank + 1));
-      for (const other of LOG_LEVELS) log.write({ level: other, event: "x", fields: [] }, DATE);
+      for (const other of LOG_LEVELS) log.write(lineOf(other, "x", []), DATE);
       log.flush();
       expect(sink.lines).toHaveLength(rank + 1);
     }
@@ -285,7 +303,9 @@ describe("Log", () => {
   const pressed = `
     const { Log, descriptorSink } = await import(${JSON.stringify(new URL("../../src/ops/log.ts", import.meta.url).href)});
     const log = new Log("text", "info", descriptorSink(2));
-    for (let n = 0; n < 1000; n++) log.write({ level: "info", event: "x".repeat(200), fields: [["n", n]] }, 0);
+    for (let n = 0; n < 1000; n++) {
+      log.write({ level: "info", event: "x".repeat(200), fields: [["n", "n"]], values: { n } }, 0);
+    }
     log.flush();
     console.log("alive");`;
 

@@ -243,6 +243,7 @@ export class TestProxy {
         connectTimeoutMs: 5_000,
         replyTimeoutMs: 5_000,
         idleTimeoutMs: 20_000,
+        logDialogue: false,
         relays: relayPorts.map((port) => ({ host: "127.0.0.1", port })),
         connectionsMax: 20,
         authorities: undefined,
