@@ -48,8 +48,23 @@ async function house(manners: RelayManners = {}, environment: Readonly<Record<st
 }
 
 const text = "Subject: x\r\n\r\nhello";
+const both = ["client <", "client >", "relay <", "relay >"];
 
 describe("the log", () => {
+  test("at debug level, what was said on both sides, and nothing of it else", async () => {
+    for (const level of ["debug", "info"]) {
+      await using world = await house({}, { LOG_LEVEL: level });
+      const client = await Client.dial(world.port);
+      expect(await client.send(text)).toStartWith("250 ");
+      await client.quit();
+      await world.service.event("session");
+      const said = world.service
+        .events("dialogue")
+        .map((line) => `${line.get("with")} ${line.get("direction")}`);
+      expect(new Set(said)).toEqual(new Set(level === "info" ? [] : both));
+    }
+  });
+
   test("one line a transaction, whatever became of it", async () => {
     await using world = await house();
     const client = await Client.dial(world.port);
