@@ -224,7 +224,7 @@ export class ClientActor implements Peer {
     if (this.#sending) return;
     const { pace } = this.#script;
     for (let octets = this.#queue.shift(); octets !== undefined; octets = this.#queue.shift()) {
-      const piece = pace === undefined ? octets : octets.subarray(0, pace.octets);
+      const piece = pace === undefined ? octets : octets.subarray(0, pieceOctets(octets, pace));
       if (piece.length < octets.length) this.#queue.unshift(octets.subarray(piece.length));
       this.#write(piece);
       if (this.#gone) return;
@@ -269,4 +269,12 @@ export class ClientActor implements Peer {
     this.#wait = { wait: "for-ever" };
     this.#leaving = "silence";
   }
+}
+
+function pieceOctets(
+  octets: Buffer,
+  { octets: atLeast, wholeLines }: NonNullable<ClientScript["pace"]>,
+): number {
+  const lf = wholeLines === true ? octets.indexOf("\n", atLeast - 1) : atLeast - 1;
+  return lf === -1 ? octets.length : lf + 1;
 }

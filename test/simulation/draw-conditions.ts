@@ -45,3 +45,16 @@ export function drawConditions(random: Random): Conditions {
       return { ...base, ...cut, ...small, ...stalling, lateChunk: 0.5 };
   }
 }
+
+/** Of a peer that takes little at a time. */
+export function drawCongestedConditions(random: Random): Conditions {
+  return {
+    ...calm,
+    latencyMs: random.pick([
+      [0, 2],
+      [5, 60],
+    ] as const),
+    sendBufferOctets: random.pick([2_048, 8_192, 16_384, 65_536]),
+    shortWrite: random.pick([0, 0.3]),
+  };
+}

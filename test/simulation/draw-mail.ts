@@ -52,7 +52,14 @@ export function drawMail(random: Random, identity: string, style: MailScript["st
   };
 }
 
+/** What bare LFs there are is drawn apart: all else of a seed's mails is the same without them. */
 function drawBody(random: Random): BodyScript {
+  const body = drawProperBody(random);
+  const own = random.fork("bare LFs");
+  return own.chance(0.12) ? { ...body, bareLfEvery: own.pick([1, 2, 5, 40]) } : body;
+}
+
+function drawProperBody(random: Random): BodyScript {
   const flavour = random.weighted([
     ["text", 4],
     ["8bit", 1],

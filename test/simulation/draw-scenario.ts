@@ -3,6 +3,7 @@
  * and draw-relays.ts who is in it. Each part has a stream of randomness of its own, so that one that is taken away
  * leaves the others as they were.
  */
+import { perhapsBulky } from "./draw-bulk.ts";
 import { drawClient } from "./draw-clients.ts";
 import { drawConditions } from "./draw-conditions.ts";
 import { drawRelayConnection } from "./draw-relays.ts";
@@ -38,7 +39,8 @@ export function scenarioOf(seed: number): Scenario {
     const name = `client${index + 1}`;
     return drawClient(random.fork(name), name, clientAddresses);
   });
-  return { seed, options, zones, relays, clients, faults: drawFaults(random.fork("faults")) };
+  const faults = drawFaults(random.fork("faults"));
+  return perhapsBulky({ seed, options, zones, relays, clients, faults }, random.fork("bulk"));
 }
 
 function drawOptions(

@@ -37,6 +37,8 @@ class Side {
   secure: NativeSocket | undefined;
   /** Done within the TLS socket's `handshake`. */
   atHandshake: (side: Side) => void = () => {};
+  /** Done within `drain`. */
+  atDrain: () => void = () => {};
   drains = 0;
 
   handlers(prefix: "" | "tls "): Handlers {
@@ -48,6 +50,7 @@ class Side {
       end: () => hear("end"),
       drain: () => {
         this.drains += 1;
+        this.atDrain();
       },
       close: (_native, error) => hear(`close ${codeOf(error)}`.trim()),
       error: (_native, error) => hear(`error ${codeOf(error)}`),
@@ -230,6 +233,18 @@ const plainScenes: Readonly<Record<string, Scene>> = {
     client.call("resume");
     await settle();
     server.write("y");
+  },
+  "a throw in `drain`": async ({ server, client, settle }) => {
+    server.atDrain = () => {
+      server.atDrain = () => {};
+      throw new Error("ours");
+    };
+    client.call("pause");
+    server.write("x".repeat(8 << 20));
+    await settle();
+    client.call("resume");
+    await settle();
+    server.call("terminate");
   },
   "after terminate": ({ server }) => {
     server.call("terminate");

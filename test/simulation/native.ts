@@ -2,6 +2,7 @@
  * A fake of the socket that Bun 1.4.5 hands to src/net/bun-socket.ts, over a kernel of wire.ts. Each behaviour here was
  * seen with real sockets on loopback:
  * - `write` takes a part, 0, or -1 and keeps nothing; `drain` comes when there is room, and unasked.
+ * - What a handler throws goes to `error`: of ours, `drain` alone may throw.
  * - `end` and `terminate` call `close` before they return. Once both ends have sent FIN, `close` comes by itself, and
  *   without `end` where ours went first.
  * - A paused socket does not hear the peer's FIN, but a reset, and with it all that had arrived before, in as many
@@ -86,7 +87,12 @@ export class NativeConnection implements KernelUser {
   writable(): void {
     if (this.#isClosed) return;
     const native = this.#secure ?? this.#raw;
-    if (this.#tls === "none" || this.#tls === "established") native.handlers.drain?.(native.asNative);
+    if (this.#tls !== "none" && this.#tls !== "established") return;
+    try {
+      native.handlers.drain?.(native.asNative);
+    } catch (error) {
+      native.handlers.error?.(native.asNative, error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   // --- What the sockets are asked for ---------------------------------------------------------------------------

@@ -3,12 +3,14 @@
  * what one fault in src would look like from outside. `reportedAs`: the invariants one of which has to be reported.
  */
 import type { LogEvent } from "../../src/ops/events.ts";
-import type { Saboteur } from "./watch.ts";
+import type { Saboteur, Write } from "./watch.ts";
 
 export interface Sabotage {
   readonly fault: string;
   readonly saboteur: () => Saboteur;
   readonly reportedAs: readonly string[];
+  /** In how many worlds it has to be found, where it shows in few. */
+  readonly worldsMax?: number;
 }
 
 /** Changes what is written to one side, where `pattern` matches. */
@@ -24,6 +26,17 @@ function rewrites(side: "client" | "relay", pattern: RegExp, replacement: string
 
 function logs(change: (event: LogEvent) => readonly LogEvent[]): () => Saboteur {
   return () => ({ log: change });
+}
+
+/** What would be given back behind the last slice of a chunk is given back behind its first. */
+function givesBackEarly(writes: readonly Write[]): readonly Write[] {
+  const early = new Map<Write, Buffer>();
+  for (const last of writes) {
+    if (last.spent === undefined) continue;
+    const memory = last.spent.buffer;
+    early.set(writes.find(({ octets }) => octets.buffer === memory) ?? last, last.spent);
+  }
+  return writes.map((write) => ({ octets: write.octets, spent: early.get(write) }));
 }
 
 export const sabotages: readonly Sabotage[] = [
@@ -61,6 +74,12 @@ export const sabotages: readonly Sabotage[] = [
     fault: "the dot is sent early",
     saboteur: rewrites("relay", /^(Received: [\s\S]*)$/, "$1.\r\n"),
     reportedAs: ["the dot is sent before the client sent its own", "the message is not the client's"],
+  },
+  {
+    fault: "a chunk's memory is given back behind its first slice",
+    saboteur: () => ({ turn: givesBackEarly }),
+    reportedAs: ["nothing is thrown"],
+    worldsMax: 200,
   },
   {
     fault: "a recipient is lost",

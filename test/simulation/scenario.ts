@@ -40,8 +40,8 @@ export interface ClientScript {
   readonly address: string;
   readonly atMs: number;
   readonly conditions: Conditions;
-  /** Writes leave in pieces of so many octets, so far apart. */
-  readonly pace?: { readonly octets: number; readonly pauseMs: number };
+  /** Writes leave in pieces of so many octets, so far apart; `wholeLines`: each goes on to the end of its line. */
+  readonly pace?: { readonly octets: number; readonly pauseMs: number; readonly wholeLines?: true };
   /** How long it waits for replies before it hangs up. */
   readonly patienceMs: number;
   /** What is left of it after so many octets were written. */
@@ -97,6 +97,8 @@ export interface BodyScript {
   readonly lines: number;
   readonly lineOctets: number;
   readonly flavour: "text" | "8bit" | "dots";
+  /** One of so many lines ends in a bare LF; the last of all never does. */
+  readonly bareLfEvery?: number;
   /** Received lines in the header section. */
   readonly hops: number;
   /** Wire string put into the middle of the text, as it is. */
@@ -236,7 +238,10 @@ export function mailDataOf({ identity, body }: Pick<MailScript, "identity" | "bo
     (_, hop) => `Received: from h${hop}.example by ${identity}\r\n`,
   );
   const header = `${trace.join("")}Subject: ${identity}\r\nMessage-ID: <${identity}@sim.example>\r\n\r\n`;
-  const lines = Array.from({ length: body.lines }, (_, index) => bodyLine(identity, body, index));
+  const lines = Array.from(
+    { length: body.lines },
+    (_, index) => `${bodyLine(identity, body, index)}${lineEnd(body, index)}`,
+  );
   if (body.vector === undefined) return header + lines.join("");
   const middle = lines.length >> 1;
   const text = `${header}${lines.slice(0, middle).join("")}${body.vector}${lines.slice(middle).join("")}`;
@@ -248,7 +253,12 @@ function bodyLine(identity: string, { flavour, lineOctets }: BodyScript, index: 
   const filling = flavour === "8bit" ? "\xc3\xa9\x80\xff" : "abcd.efg ";
   const line = text + filling.repeat(Math.ceil(lineOctets / filling.length));
   const cut = line.slice(0, Math.max(lineOctets, text.length));
-  if (flavour !== "dots") return `${cut}\r\n`;
-  const dots = ["..\r\n", `...${cut}\r\n`, "\r\n", `..${index}\r\n`, `${cut}.\r\n`, ".. \r\n"];
+  if (flavour !== "dots") return cut;
+  const dots = ["..", `...${cut}`, "", `..${index}`, `${cut}.`, ".. "];
   return dots[index % dots.length] ?? "";
+}
+
+function lineEnd({ lines, bareLfEvery }: BodyScript, index: number): string {
+  const isBare = bareLfEvery !== undefined && (index + 1) % bareLfEvery === 0 && index < lines - 1;
+  return isBare ? "\n" : "\r\n";
 }

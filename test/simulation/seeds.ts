@@ -46,6 +46,10 @@ export const keptScenarios: readonly { readonly file: string; readonly found: st
     file: "fin-behind-congestion.json",
     found: "a client that reads slowly and has sent FIN is closed with commands unanswered",
   },
+  {
+    file: "bare-lf-behind-blocked-relay.json",
+    found: "a chunk's memory is given back behind its first bare LF while what follows waits for the relay",
+  },
 ];
 
 export const keptSeeds: readonly KeptSeed[] = [];

@@ -84,6 +84,10 @@ function* lessOfStep(step: ClientStep): Generator<ClientStep> {
   if (mail.parameters !== "") yield { ...step, mail: { ...mail, parameters: "" } };
   if (body.hops > 0) yield { ...step, mail: { ...mail, body: { ...body, hops: 0 } } };
   if (body.flavour !== "text") yield { ...step, mail: { ...mail, body: { ...body, flavour: "text" } } };
+  if (body.bareLfEvery !== undefined) {
+    const { bareLfEvery: _, ...proper } = body;
+    yield { ...step, mail: { ...mail, body: proper } };
+  }
   for (const key of ["lines", "lineOctets"] as const) {
     if (body[key] > 0)
       yield { ...step, mail: { ...mail, body: { ...body, [key]: Math.floor(body[key] / 2) } } };

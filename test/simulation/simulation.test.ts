@@ -95,7 +95,7 @@ function sabotaged(scenario: Scenario, { saboteur }: (typeof sabotages)[number])
 
 /** Of the worlds in which this fault shows. */
 function firstViolation(sabotage: (typeof sabotages)[number]) {
-  for (let seed = 1; seed <= sabotageWorldsMax; seed += 1) {
+  for (let seed = 1; seed <= (sabotage.worldsMax ?? sabotageWorldsMax); seed += 1) {
     const scenario = scenarioOf(seed);
     const { violation } = sabotaged(scenario, sabotage);
     if (violation !== undefined) return { scenario, violation };

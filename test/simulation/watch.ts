@@ -40,10 +40,18 @@ export interface NetworkWatch {
   dialled(socket: Socket): SocketWatch;
 }
 
+/** What `Socket.write` is called with. */
+export interface Write {
+  readonly octets: Buffer;
+  readonly spent: Buffer | undefined;
+}
+
 /** A defect that is played: what the program is made to do otherwise. */
 export interface Saboteur {
   /** What is written in place of `octets`. */
   write?(octets: Buffer, side: "client" | "relay"): Buffer;
+  /** What is written to a relay in one turn, in place of `writes`. */
+  turn?(writes: readonly Write[]): readonly Write[];
   log?(event: LogEvent): readonly LogEvent[];
   /** True: this socket is not closed. */
   leaks?(side: "client" | "relay"): boolean;
@@ -101,6 +109,8 @@ class WatchedSocket implements Socket {
   readonly #saboteur: Saboteur;
   readonly #side: "client" | "relay";
   #left = false;
+  /** Written, where a saboteur wants to see a whole turn of it. */
+  #turn: Write[] = [];
 
   constructor(socket: Socket, watch: SocketWatch, saboteur: Saboteur, side: "client" | "relay") {
     this.#socket = socket;
@@ -129,10 +139,13 @@ class WatchedSocket implements Socket {
   write(octets: Buffer, spent?: Buffer): void {
     const written = this.#saboteur.write?.(octets, this.#side) ?? octets;
     if (!this.#left) this.#watch.wrote(written);
-    this.#socket.write(written, spent);
+    if (this.#side === "relay" && this.#saboteur.turn !== undefined)
+      this.#turn.push({ octets: written, spent });
+    else this.#socket.write(written, spent);
   }
 
   flush(): void {
+    this.#endTurn();
     this.#socket.flush();
   }
 
@@ -152,6 +165,7 @@ class WatchedSocket implements Socket {
   close(): void {
     if (this.#saboteur.leaks?.(this.#side) === true) return;
     this.#leave("close");
+    this.#endTurn();
     this.#socket.close();
   }
 
@@ -159,6 +173,12 @@ class WatchedSocket implements Socket {
     if (this.#saboteur.leaks?.(this.#side) === true) return;
     this.#leave("terminate");
     this.#socket.terminate();
+  }
+
+  #endTurn(): void {
+    const writes = this.#saboteur.turn?.(this.#turn) ?? [];
+    this.#turn = [];
+    for (const { octets, spent } of writes) this.#socket.write(octets, spent);
   }
 
   #leave(how: "close" | "terminate"): void {
