@@ -10,7 +10,7 @@
  * - `end()` loses what was written and may never close: an orderly end is flush, `shutdown()`, read to the peer's
  *   FIN, `end()`, with a timer of ours behind it.
  * - After a TLS `end()` the TLS socket's `terminate()` does nothing: only the raw socket's frees the descriptor.
- * - After `upgradeTLS` the raw socket's handlers still hear ciphertext and closing: ciphertext is dropped here, and
+ * - After `upgradeTLS` the raw socket's handlers still hear ciphertext (a copy, whose memory is given back) and closing:
  *   whichever socket closes first is the end.
  * - A paused socket makes no handshake: pausing waits until it is done.
  * - Without `verify`, Bun's `success` is true for an unknown authority and false for a wrong name, both usable.
@@ -182,9 +182,9 @@ export class BunSocket implements Socket {
 
   /** `secured`: it comes from the TLS socket, and not as ciphertext from the raw one. */
   received(octets: Buffer, secured: boolean): void {
-    if (secured !== (this.#stream !== this.#raw)) return;
     noteReceived(octets.length);
-    if (this.#phase === "open") this.#tell(() => this.#handler.octets(octets));
+    if (secured !== (this.#stream !== this.#raw)) giveBack(octets);
+    else if (this.#phase === "open") this.#tell(() => this.#handler.octets(octets));
   }
 
   finReceived(secured: boolean): void {

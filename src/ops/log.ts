@@ -81,7 +81,8 @@ function jsonValue(value: LogValue): string {
 
 /** Nearly all values are short and plain; the others are shown character by character. */
 function display(value: string): string {
-  if (value.length <= VALUE_CHARS_MAX && PLAIN.test(value)) return value;
+  const head = value.length <= VALUE_CHARS_MAX ? value : value.slice(0, VALUE_CHARS_MAX);
+  if (PLAIN.test(head)) return head + cutMark(value, head.length);
   const shown: string[] = [];
   let at = 0;
   while (at < value.length && shown.length < VALUE_CHARS_MAX) {
@@ -89,7 +90,11 @@ function display(value: string): string {
     shown.push(text);
     at += chars;
   }
-  return shown.join("") + (at < value.length ? `…(+${value.length - at})` : "");
+  return shown.join("") + cutMark(value, at);
+}
+
+function cutMark(value: string, at: number): string {
+  return at < value.length ? `…(+${value.length - at})` : "";
 }
 
 /** The character at `at`, fit to be shown, and how much of the value it takes. */

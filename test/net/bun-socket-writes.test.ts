@@ -23,6 +23,9 @@ class Native {
   }
   pause(): void {}
   resume(): void {}
+  upgradeTLS(): [Native, Native] {
+    return [this, new Native()];
+  }
   shutdown(): void {
     this.calls.push("shutdown");
   }
@@ -126,4 +129,19 @@ test("a drain unasked changes nothing: FIN is sent once, and nothing is written 
   socket.writable();
   expect(native.calls).toEqual(["shutdown"]);
   expect(Buffer.concat(native.taken).toString()).toBe("bye");
+});
+
+test("ciphertext beside TLS is dropped, and its memory given back; what was decrypted is not", () => {
+  const { socket, events } = open();
+  const ciphertext = Buffer.alloc(64 * 1024, 0x17);
+  const plaintext = Buffer.alloc(64 * 1024, "x");
+  const small = Buffer.from("half a record");
+  socket.secure({ role: "server", context: {} });
+  socket.received(ciphertext, false);
+  socket.received(small, false);
+  expect(ciphertext.length).toBe(0);
+  expect(small.toString()).toBe("half a record");
+  expect(events()).toEqual([]);
+  socket.received(plaintext, true);
+  expect(plaintext.length).toBe(64 * 1024);
 });
