@@ -53,7 +53,8 @@ export class Transaction {
   readonly #policy: SessionPolicy;
   readonly #origin: TransactionOrigin;
   readonly #envelope: Envelope;
-  readonly #traceLine: Buffer;
+  /** Until it was sent, in front of the mail data. */
+  #traceLine: Buffer | undefined;
   readonly #startedAt: number;
   readonly #scanner: MailDataScanner;
 
@@ -68,7 +69,6 @@ export class Transaction {
   #witnesses: readonly Witness[] = [];
   #messageOctetsMax: number;
   #rawOctets = 0;
-  #isTraced = false;
   #clientGone = false;
 
   #acquiringSince: number | undefined;
@@ -197,9 +197,9 @@ export class Transaction {
 
   /** The line in front of the message leaves with its first octets, which saves a system call and a packet. */
   #orderTrace(): void {
-    if (this.#isTraced) return;
-    this.#isTraced = true;
+    if (this.#traceLine === undefined) return;
     this.#order({ order: "octets", octets: this.#traceLine });
+    this.#traceLine = undefined;
   }
 
   /** A client that sends on and on behind an objection has been read far enough. */
@@ -271,12 +271,12 @@ export class Transaction {
     if (relay.offer.sizeOctetsMax !== undefined && relay.offer.sizeOctetsMax > 0) {
       this.#messageOctetsMax = Math.min(this.#policy.maxMessageOctets, relay.offer.sizeOctetsMax);
     }
-    const { length } = this.#traceLine;
+    assert(this.#traceLine !== undefined, "the relay hears of the mail before its data");
     this.#order({
       order: "mail",
       path: this.#envelope.path,
       parameters: this.#envelope.parameters,
-      traceOctets: length,
+      traceOctets: this.#traceLine.length,
     });
     for (const recipient of this.#envelope.recipients) this.#orderRcpt(recipient);
   }

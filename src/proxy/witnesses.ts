@@ -1,7 +1,7 @@
 /**
  * The checks that vote before the dot. Each one watches the mail data as it streams and may object at any time; the
  * dot is sent only when none of them does at the end of mail data.
- * A further check is one more function here and one more entry in `callWitnesses`.
+ * A further check is one more class here and one more entry in `callWitnesses`.
  * Not here: what follows from an objection (transaction.ts).
  */
 import { malformedMailData, messageTooBig, tooManyHops } from "../smtp/catalogue.ts";
@@ -22,24 +22,54 @@ export interface WitnessLimits {
 }
 
 export function callWitnesses(scanner: MailDataScanner, limits: WitnessLimits): readonly Witness[] {
-  return [lineEndings(scanner), messageSize(scanner, limits.messageOctetsMax), hopCount(limits.maxHops)];
+  return [
+    new LineEndings(scanner),
+    new MessageSize(scanner, limits.messageOctetsMax),
+    new HopCount(limits.maxHops),
+  ];
 }
 
-function lineEndings(scanner: MailDataScanner): Witness {
-  return {
-    objection: () => (scanner.defect === undefined ? undefined : malformedMailData(scanner.defect)),
-  };
+class LineEndings implements Witness {
+  readonly #scanner: MailDataScanner;
+
+  constructor(scanner: MailDataScanner) {
+    this.#scanner = scanner;
+  }
+
+  objection(): Reply | undefined {
+    const { defect } = this.#scanner;
+    return defect === undefined ? undefined : malformedMailData(defect);
+  }
 }
 
-function messageSize(scanner: MailDataScanner, messageOctetsMax: number): Witness {
-  return { objection: () => (scanner.messageOctets > messageOctetsMax ? messageTooBig : undefined) };
+class MessageSize implements Witness {
+  readonly #scanner: MailDataScanner;
+  readonly #octetsMax: number;
+
+  constructor(scanner: MailDataScanner, octetsMax: number) {
+    this.#scanner = scanner;
+    this.#octetsMax = octetsMax;
+  }
+
+  objection(): Reply | undefined {
+    return this.#scanner.messageOctets > this.#octetsMax ? messageTooBig : undefined;
+  }
 }
 
 /** RFC 5321 §6.3: more than so many Received fields are a loop. */
-function hopCount(maxHops: number): Witness {
-  const received = new HeaderCounter("received");
-  return {
-    observe: (octets) => received.observe(octets),
-    objection: () => (received.count > maxHops ? tooManyHops : undefined),
-  };
+class HopCount implements Witness {
+  readonly #received = new HeaderCounter("received");
+  readonly #maxHops: number;
+
+  constructor(maxHops: number) {
+    this.#maxHops = maxHops;
+  }
+
+  observe(octets: Buffer): void {
+    this.#received.observe(octets);
+  }
+
+  objection(): Reply | undefined {
+    return this.#received.count > this.#maxHops ? tooManyHops : undefined;
+  }
 }

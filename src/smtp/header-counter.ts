@@ -12,14 +12,14 @@ const COLON = 0x3a;
 type Position = "name" | "colon" | "line" | "body";
 
 export class HeaderCounter {
-  readonly #name: Buffer;
+  readonly #name: string;
   #position: Position = "name";
   #matched = 0;
   #count = 0;
 
   /** `name`: the field's name in lower case. */
   constructor(name: string) {
-    this.#name = Buffer.from(name);
+    this.#name = name;
   }
 
   get count(): number {
@@ -49,7 +49,7 @@ export class HeaderCounter {
       this.#position = "line";
     } else if (octet === CR && this.#matched === 0) {
       this.#position = "body";
-    } else if (lowerCase(octet) !== this.#name[this.#matched]) {
+    } else if (lowerCase(octet) !== this.#name.charCodeAt(this.#matched)) {
       this.#position = "line";
     } else {
       this.#matched += 1;

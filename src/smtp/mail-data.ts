@@ -47,7 +47,8 @@ export class MailDataScanner {
   #defect: MailDataDefect | undefined;
   #stuffedDots = 0;
   #forwardedOctets = 0;
-  #out: Buffer[] = [];
+  /** What this chunk gives; between two chunks nothing of them is kept. */
+  #out: Buffer[] | undefined;
   /** The next LF and CR of this chunk as far as they were searched; its length when there is none. */
   #lf = -1;
   #cr = -1;
@@ -69,7 +70,6 @@ export class MailDataScanner {
 
   /** Takes the next chunk. Not to be called again once `rest` was returned. */
   scan(octets: Buffer): ScannedMailData {
-    this.#out = [];
     this.#lf = -1;
     this.#cr = -1;
     load(octets);
@@ -202,13 +202,17 @@ export class MailDataScanner {
 
   /** With `normalize` each octet of a chunk may be a piece of its own: many pieces are handed on as one. */
   #takeOut(): readonly Buffer[] {
-    return this.#out.length > piecesMax ? [Buffer.concat(this.#out)] : this.#out;
+    const out = this.#out ?? [];
+    this.#out = undefined;
+    return out.length > piecesMax ? [Buffer.concat(out)] : out;
   }
 
   #emit(octets: Buffer): void {
     if (octets.length === 0) return;
     this.#forwardedOctets += octets.length;
-    if (this.#defect === undefined) this.#out.push(octets);
+    if (this.#defect !== undefined) return;
+    if (this.#out === undefined) this.#out = [octets];
+    else this.#out.push(octets);
   }
 }
 

@@ -45,7 +45,7 @@ export const proxyMutants: readonly Mutant[] = [
   {
     name: "trace is said again and again",
     file: "proxy/transaction.ts",
-    find: "    this.#isTraced = true;\n",
+    find: "    this.#traceLine = undefined;\n",
     replace: "",
     harm: "Received lines stand in the middle of the mail",
     tests: ["test/transcripts/mail"],
@@ -437,8 +437,8 @@ export const proxyMutants: readonly Mutant[] = [
   {
     name: "hop limit is off by one",
     file: "proxy/witnesses.ts",
-    find: "received.count > maxHops",
-    replace: "received.count >= maxHops",
+    find: "received.count > this.#maxHops",
+    replace: "received.count >= this.#maxHops",
     harm: "a mail of as many hops as may be is refused",
     tests: ["test/transcripts/limits"],
   },
