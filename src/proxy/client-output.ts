@@ -14,7 +14,7 @@ export class ClientOutput {
   readonly #facts: ClientFacts;
   readonly #tally: SessionTally;
   readonly #logDialogue: boolean;
-  #actions: ClientAction[] = [];
+  #actions: ClientAction[] | undefined;
   #octets = 0;
 
   constructor(facts: ClientFacts, tally: SessionTally, logDialogue: boolean) {
@@ -24,11 +24,12 @@ export class ClientOutput {
   }
 
   emit(action: ClientAction): void {
-    this.#actions.push(action);
+    if (this.#actions === undefined) this.#actions = [action];
+    else this.#actions.push(action);
   }
 
   log(event: LogEvent): void {
-    this.#actions.push({ type: "log", event });
+    this.emit({ type: "log", event });
   }
 
   /** Octets given out and not handed over yet. */
@@ -38,9 +39,9 @@ export class ClientOutput {
 
   /** Hands the actions over, oldest first. */
   drain(): readonly ClientAction[] {
-    const actions = this.#actions;
+    const actions = this.#actions ?? [];
+    this.#actions = undefined;
     this.#octets = 0;
-    if (actions.length > 0) this.#actions = [];
     return actions;
   }
 

@@ -40,7 +40,7 @@ const LF = 0x0a;
 export class RelaySession {
   readonly #settings: RelaySettings;
   readonly #reader = new ReplyReader();
-  #actions: RelayAction[] = [];
+  #actions: RelayAction[] | undefined;
   #phase: Phase = "setup";
   #offer: RelayOffer = noOffer;
   #secured = false;
@@ -59,7 +59,7 @@ export class RelaySession {
   /** The end of mail data was sent and is not answered. */
   #dotSent = false;
   /** Read behind the dot, and of no clear meaning before the next reply is whole. */
-  #heldBack: readonly Reply[] = [];
+  #heldBack: readonly Reply[] | undefined;
   #releasing = false;
   /** The last two octets of mail data, for the assertion before the dot. */
   #lastOctet = 0;
@@ -127,8 +127,8 @@ export class RelaySession {
 
   /** Hands the actions over, oldest first. */
   drain(): readonly RelayAction[] {
-    const actions = this.#actions;
-    if (actions.length > 0) this.#actions = [];
+    const actions = this.#actions ?? [];
+    this.#actions = undefined;
     return actions;
   }
 
@@ -188,14 +188,14 @@ export class RelaySession {
         if (this.#saidTooMuch()) break;
         this.#dotSent = true;
         this.#await("end of mail data", now);
-        this.#actions.push({ type: "write", octets: endOfData });
+        this.#emit({ type: "write", octets: endOfData });
         break;
       case "release":
         this.#release(now);
         break;
       case "drop":
         this.#phase = "over";
-        this.#actions.push({ type: "terminate" });
+        this.#emit({ type: "terminate" });
         break;
       default:
         unreachable(order);
@@ -213,19 +213,16 @@ export class RelaySession {
 
   #rest(now: number): void {
     this.#releasing = false;
-    if (this.#settings.idleTimeoutMs === 0) {
-      this.#quit({ kind: "lost", detail: "not kept" });
-    } else {
-      this.#idleSince = now;
-      this.#report({ type: "idle" });
-    }
+    this.#idleSince = now;
+    if (this.#settings.idleTimeoutMs === 0) this.#quit({ kind: "lost", detail: "not kept" });
+    else this.#report({ type: "idle" });
   }
 
   #writeMailData(octets: Buffer, spent: Buffer | undefined): void {
     if (octets.length === 0) return;
     this.#lastButOneOctet = octets.length > 1 ? octets.readUInt8(octets.length - 2) : this.#lastOctet;
     this.#lastOctet = octets.readUInt8(octets.length - 1);
-    this.#actions.push({ type: "write", octets, spent });
+    this.#emit({ type: "write", octets, spent });
   }
 
   // --- What the relay says -----------------------------------------------------------------------------------
@@ -237,10 +234,10 @@ export class RelaySession {
       return;
     }
     const { replies: fresh, defect } = this.#reader.push(octets);
-    const replies = this.#heldBack.length === 0 ? fresh : [...this.#heldBack, ...fresh];
+    const replies = this.#heldBack === undefined ? fresh : [...this.#heldBack, ...fresh];
     const hasMore = this.#reader.pendingOctets > 0;
     const asAnswer = this.#dotSent && !unsent ? judgeDotAnswer(replies, defect, hasMore) : "clear";
-    this.#heldBack = asAnswer === "unfinished" ? replies : [];
+    this.#heldBack = asAnswer === "unfinished" ? replies : undefined;
     if (asAnswer === "unfinished") return;
     if (asAnswer === "doubtful") {
       this.#lose({ kind: "garbled", detail: "two replies to the end of mail data" }, "terminate");
@@ -329,8 +326,8 @@ export class RelaySession {
     const within = this.#phase === "mail-data" || this.#dotSent;
     const honest = reply.code === 421 || (within && reply.code >= 400);
     if (honest) this.#dotSent = false;
-    const garbled = { kind: "garbled", detail: `${reply.code} in answer to nothing` } as const;
-    this.#lose(honest ? { kind: "refused-early", reply } : garbled, "terminate");
+    if (honest) this.#lose({ kind: "refused-early", reply }, "terminate");
+    else this.#lose({ kind: "garbled", detail: `${reply.code} in answer to nothing` }, "terminate");
   }
 
   // --- Setting up --------------------------------------------------------------------------------------------
@@ -368,8 +365,7 @@ export class RelaySession {
   }
 
   #secure(): void {
-    const { tls } = this.#settings;
-    this.#actions.push({ type: "secure", verify: tls === "verify" || tls === "implicit" });
+    this.#emit({ type: "secure", verify: ["verify", "implicit"].includes(this.#settings.tls) });
   }
 
   #handshakeDone(now: number): void {
@@ -402,7 +398,7 @@ export class RelaySession {
       assert(next !== undefined, "a command was waiting");
       if (this.#settings.logDialogue) this.#say(">", next.shown);
       this.#await(next.step, now);
-      this.#actions.push({ type: "write", octets: Buffer.from(`${next.line}\r\n`, "latin1") });
+      this.#emit({ type: "write", octets: Buffer.from(`${next.line}\r\n`, "latin1") });
     }
   }
 
@@ -420,13 +416,13 @@ export class RelaySession {
 
   #quit(failure: Failure): void {
     if (this.#settings.logDialogue) this.#say(">", "QUIT");
-    this.#actions.push({ type: "write", octets: Buffer.from("QUIT\r\n") });
+    this.#emit({ type: "write", octets: Buffer.from("QUIT\r\n") });
     this.#lose(failure, "close");
   }
 
   #lose(failure: Failure, end: "close" | "terminate"): void {
     this.#phase = "over";
-    this.#actions.push({ type: end });
+    this.#emit({ type: end });
     this.#report({ type: "lost", failure, dotSent: this.#dotSent });
   }
 
@@ -439,11 +435,16 @@ export class RelaySession {
     return this.#phase === "handshake";
   }
 
+  #emit(action: RelayAction): void {
+    if (this.#actions === undefined) this.#actions = [action];
+    else this.#actions.push(action);
+  }
+
   #report(report: RelayReport): void {
-    this.#actions.push({ type: "report", report });
+    this.#emit({ type: "report", report });
   }
 
   #say(direction: "<" | ">", text: string): void {
-    this.#actions.push({ type: "dialogue", direction, text });
+    this.#emit({ type: "dialogue", direction, text });
   }
 }

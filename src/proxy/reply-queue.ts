@@ -17,7 +17,8 @@ export interface Slot {
 export const slotsMax = 256;
 
 export class ReplyQueue {
-  readonly #slots: Slot[] = [];
+  /** Undefined while there are none, as mostly. */
+  #slots: Slot[] | undefined;
   #unanswered = 0;
 
   /** Commands that were carried out and are not answered yet. */
@@ -26,13 +27,14 @@ export class ReplyQueue {
   }
 
   get full(): boolean {
-    return this.#slots.length >= slotsMax;
+    return (this.#slots?.length ?? 0) >= slotsMax;
   }
 
   open(): Slot {
     assert(!this.full, "a full reply queue takes no command");
     const slot: Slot = { reply: undefined };
-    this.#slots.push(slot);
+    if (this.#slots === undefined) this.#slots = [slot];
+    else this.#slots.push(slot);
     this.#unanswered += 1;
     return slot;
   }
@@ -45,11 +47,13 @@ export class ReplyQueue {
 
   /** Takes what may go out now, as octets in order. */
   take(): Buffer | undefined {
+    const slots = this.#slots ?? [];
     const filled: Buffer[] = [];
-    for (let head = this.#slots[0]; head?.reply !== undefined; head = this.#slots[0]) {
+    for (let head = slots[0]; head?.reply !== undefined; head = slots[0]) {
       filled.push(formatReply(head.reply));
-      this.#slots.shift();
+      slots.shift();
     }
+    if (slots.length === 0) this.#slots = undefined;
     return filled.length > 1 ? Buffer.concat(filled) : filled[0];
   }
 }

@@ -34,6 +34,8 @@ export const overlongTextOctets = 64;
 const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING = Buffer.alloc(0);
+/** What all readers have that are empty; not to be written to. */
+const NO_CHUNKS: Buffer[] = [];
 /** An unread rest this short is copied out of a chunk this long. */
 const shortRestOctets = 1024;
 const longChunkOctets = 8 * 1024;
@@ -43,7 +45,7 @@ const unfinishedOctetsMin = 128;
 export class LineReader {
   readonly #lineOctetsMax: number;
   /** What was pushed and not yet searched; `#chunks[#head]` is read up to `#at`. */
-  #chunks: Buffer[] = [];
+  #chunks = NO_CHUNKS;
   #head = 0;
   #at = 0;
   #unsearchedOctets = 0;
@@ -70,7 +72,8 @@ export class LineReader {
   /** Appends what arrived. The Buffer is kept, not copied, until its lines were taken. */
   push(octets: Buffer): void {
     if (octets.length === 0) return;
-    this.#chunks.push(octets);
+    if (this.#unsearchedOctets === 0) this.#chunks = [octets];
+    else this.#chunks.push(octets);
     this.#unsearchedOctets += octets.length;
   }
 
@@ -97,7 +100,7 @@ export class LineReader {
     const rest = this.#chunks.slice(this.#head);
     if (rest[0] !== undefined) rest[0] = rest[0].subarray(this.#at);
     if (this.#unfinishedLength > 0) rest.unshift(this.#unfinished.subarray(0, this.#unfinishedLength));
-    this.#chunks = [];
+    this.#chunks = NO_CHUNKS;
     this.#head = 0;
     this.#at = 0;
     this.#unsearchedOctets = 0;
@@ -116,7 +119,7 @@ export class LineReader {
       this.#head += 1;
       this.#at = 0;
       if (this.#head === this.#chunks.length) {
-        this.#chunks = [];
+        this.#chunks = NO_CHUNKS;
         this.#head = 0;
       }
     } else if (restOctets <= shortRestOctets && chunk.length >= longChunkOctets) {

@@ -253,8 +253,8 @@ export const proxyMutants: readonly Mutant[] = [
   {
     name: "implicit TLS is not verified",
     file: "proxy/relay-session.ts",
-    find: `verify: tls === "verify" || tls === "implicit"`,
-    replace: `verify: tls === "verify"`,
+    find: '["verify", "implicit"].includes(this.#settings.tls)',
+    replace: 'this.#settings.tls === "verify"',
     harm: "anybody can be the relay, and reads the password",
     tests: ["test/transcripts/relay-setup"],
   },
