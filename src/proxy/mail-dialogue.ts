@@ -2,8 +2,8 @@
  * The commands of a client session that are about mail, one at a time: EHLO to RSET, and those that ask for nothing.
  * Keeps what the client said of itself, what it was offered, and its mail transaction of the moment.
  *
- * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction. It tells
- * the session when a client that is listed named its recipient.
+ * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction, whose host this
+ * is. It tells the session when a client that is listed named its recipient.
  * Not here: STARTTLS, QUIT, whose turn it is, ends and waits (client-session.ts); what becomes of a mail
  * (transaction.ts).
  * RFC 5321 §4.1.1, §4.1.4.
@@ -12,7 +12,9 @@ import { assert } from "../ops/assert.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Command } from "../smtp/commands.ts";
 import type { Offered } from "../smtp/parameters.ts";
+import type { Reply } from "../smtp/replies.ts";
 import type {
+  ClientAction,
   ClientFacts,
   SessionPolicy,
   Surroundings,
@@ -30,13 +32,13 @@ import { Transaction, type TransactionHost } from "./transaction.ts";
 /** All but those that are the session's own. */
 type DialogueCommand = Exclude<Command, { verb: "STARTTLS" | "QUIT" }> | MalformedCommand;
 
-export class MailDialogue {
+export class MailDialogue implements TransactionHost {
   readonly #policy: SessionPolicy;
   readonly #surroundings: Surroundings;
   readonly #facts: ClientFacts;
   readonly #output: ClientOutput;
   readonly #tally: SessionTally;
-  readonly #host: TransactionHost;
+  readonly #mailDataBegins: (now: number) => void;
   #heloName: string | undefined;
   #offered: Offered = nothingOffered;
   #transaction: Transaction | undefined;
@@ -55,16 +57,7 @@ export class MailDialogue {
     this.#facts = facts;
     this.#output = output;
     this.#tally = tally;
-    this.#host = {
-      emit: (action) => output.emit(action),
-      openSlot: () => output.replies.open(),
-      fill: (slot, reply) => output.fill(slot, reply),
-      mailDataBegins,
-      over: (relayed) => {
-        this.#transaction = undefined;
-        if (relayed) tally.forgive();
-      },
-    };
+    this.#mailDataBegins = mailDataBegins;
   }
 
   get heloName(): string | undefined {
@@ -173,7 +166,7 @@ export class MailDialogue {
       tls,
       unixEpochMs: this.#surroundings.unixEpochMs,
     };
-    this.#transaction = new Transaction(this.#host, this.#policy, origin, command, now);
+    this.#transaction = new Transaction(this, this.#policy, origin, command, now);
     this.#output.fill(slot, catalogue.mailAccepted);
   }
 
@@ -195,5 +188,28 @@ export class MailDialogue {
       this.#transaction.rcpt(command.path, command.parameters, slot, now);
     }
     return "done";
+  }
+
+  // --- What the transaction asks -------------------------------------------------------------------------------
+
+  emit(action: ClientAction): void {
+    this.#output.emit(action);
+  }
+
+  openSlot(): Slot {
+    return this.#output.replies.open();
+  }
+
+  fill(slot: Slot, reply: Reply): void {
+    this.#output.fill(slot, reply);
+  }
+
+  mailDataBegins(now: number): void {
+    this.#mailDataBegins(now);
+  }
+
+  over(relayed: boolean): void {
+    this.#transaction = undefined;
+    if (relayed) this.#tally.forgive();
   }
 }
