@@ -25,7 +25,7 @@ import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
 import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type ServerTls, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
 import type { Tarpit } from "./tarpit.ts";
-import { WakeTimer } from "./wake-timer.ts";
+import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
 /** What looks names up; net/dns-resolver.ts fulfils it. Never rejects. */
 export interface Resolver {
@@ -50,7 +50,7 @@ export interface ClientSurroundings {
   left(address: string): void;
 }
 
-export class ClientConnection implements SocketHandler, RelayClient {
+export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   readonly session: string;
   readonly #shell: Shell;
   readonly #socket: Socket;
@@ -58,7 +58,8 @@ export class ClientConnection implements SocketHandler, RelayClient {
   readonly #address: string;
   readonly #session: ClientSession;
   readonly #timer: WakeTimer;
-  readonly #events: ClientEvent[] = [];
+  /** Those that came while another was carried out. */
+  #events: ClientEvent[] | undefined;
   #running = false;
   #flushing = false;
   #congested = false;
@@ -85,11 +86,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
       now,
       (output) => new ClientScreening(screening, facts, exemption, policy.serverName, output),
     );
-    this.#timer = new WakeTimer(
-      shell.network,
-      () => this.#session.deadline(),
-      () => this.#run({ type: "time" }),
-    );
+    this.#timer = new WakeTimer(shell.network, this);
   }
 
   /** Greets. Call once, when the socket's handler is in place. */
@@ -156,15 +153,28 @@ export class ClientConnection implements SocketHandler, RelayClient {
     this.#run({ type: "relay", report });
   }
 
+  // --- What the timer tells ------------------------------------------------------------------------------------
+
+  deadline(): number {
+    return this.#session.deadline();
+  }
+
+  wake(): void {
+    this.#run({ type: "time" });
+  }
+
   // --- The loop ------------------------------------------------------------------------------------------------
 
   /** An event that comes while another is carried out waits for its turn. */
   #run(event: ClientEvent): void {
-    this.#events.push(event);
-    if (this.#running) return;
+    if (this.#running) {
+      if (this.#events === undefined) this.#events = [event];
+      else this.#events.push(event);
+      return;
+    }
     this.#running = true;
     try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      for (let next: ClientEvent | undefined = event; next !== undefined; next = this.#events?.shift()) {
         this.#session.receive(next, this.#shell.network.now());
         for (const action of this.#session.drain()) this.#perform(action);
       }
@@ -239,7 +249,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
       this.#socket.close();
       return;
     }
-    this.#events.push({ type: "closed", reason: "tarpitted" });
+    this.#run({ type: "closed", reason: "tarpitted" });
   }
 
   #secure(): void {
@@ -274,7 +284,7 @@ export class ClientConnection implements SocketHandler, RelayClient {
   /** The session's own state cannot be trusted any more: it is asked for its last words, and not to fail again. */
   #fault(error: unknown): void {
     this.#shell.log({ event: "fault", session: this.session, stack: stackOf(error) });
-    this.#events.length = 0;
+    this.#events = undefined;
     this.#request?.cancel();
     this.#request = undefined;
     if (this.#relay !== undefined) {

@@ -9,7 +9,7 @@ import type { RelayPlace } from "../proxy/relay-route.ts";
 import { RelaySession } from "../proxy/relay-session.ts";
 import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
-import { WakeTimer } from "./wake-timer.ts";
+import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
 /** Who hears the reports: the pool's acquisition, then a client connection, then the pool. */
 export interface RelayUser {
@@ -18,14 +18,15 @@ export interface RelayUser {
   report(report: RelayReport, connection: RelayConnection): void;
 }
 
-export class RelayConnection implements SocketHandler {
+export class RelayConnection implements SocketHandler, Sleeper {
   readonly place: RelayPlace;
   readonly #shell: Shell;
   readonly #socket: Socket;
   readonly #authorities: readonly string[] | undefined;
   readonly #session: RelaySession;
   readonly #timer: WakeTimer;
-  readonly #events: RelayEvent[] = [];
+  /** Those that came while another was carried out. */
+  #events: RelayEvent[] | undefined;
   #user: RelayUser;
   #running = false;
   #flushing = false;
@@ -49,11 +50,7 @@ export class RelayConnection implements SocketHandler {
     this.#authorities = authorities;
     this.#user = user;
     this.#session = new RelaySession(settings, dialledAt);
-    this.#timer = new WakeTimer(
-      shell.network,
-      () => this.#session.deadline(),
-      () => this.#wake(),
-    );
+    this.#timer = new WakeTimer(shell.network, this);
   }
 
   get tls(): TlsFacts | undefined {
@@ -114,8 +111,12 @@ export class RelayConnection implements SocketHandler {
     this.#timer.stop();
   }
 
+  deadline(): number {
+    return this.#session.deadline();
+  }
+
   /** A relay that reads slowly, but reads, is no silent one. */
-  #wake(): void {
+  wake(): void {
     const { unreadOctets } = this.#socket;
     const reads = unreadOctets > 0 && unreadOctets < this.#unreadOctets;
     this.#unreadOctets = unreadOctets;
@@ -127,12 +128,15 @@ export class RelayConnection implements SocketHandler {
    * takes orders again: who is told that a mail is through may give the connection back and ask for it at once.
    */
   #run(event: RelayEvent): void {
-    this.#events.push(event);
-    if (this.#running) return;
+    if (this.#running) {
+      if (this.#events === undefined) this.#events = [event];
+      else this.#events.push(event);
+      return;
+    }
     const reports: RelayReport[] = [];
     this.#running = true;
     try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      for (let next: RelayEvent | undefined = event; next !== undefined; next = this.#events?.shift()) {
         this.#session.receive(next, this.#shell.network.now());
         this.#perform(reports);
       }
@@ -187,7 +191,7 @@ export class RelayConnection implements SocketHandler {
   #fault(error: unknown): void {
     const user = this.#user;
     this.#shell.log({ event: "fault", session: user.session, stack: stackOf(error) });
-    this.#events.length = 0;
+    this.#events = undefined;
     this.abort();
     // The dot may be out: nobody can tell any more.
     user.report({ type: "lost", failure: { kind: "fault" }, dotSent: true }, this);

@@ -8,23 +8,28 @@ import type { Network } from "./socket.ts";
 /** setTimeout's limit is 2^31 - 1; a deadline further off is looked at again then. */
 const timerMsMax = 0x7fff_ffff;
 
+/** Who is to be woken. */
+export interface Sleeper {
+  /** When, in the milliseconds of the network's `now`. */
+  deadline(): number;
+  /** It may ask for `update` again. */
+  wake(): void;
+}
+
 export class WakeTimer {
   readonly #network: Network;
-  readonly #wake: () => void;
-  readonly #deadline: () => number;
+  readonly #sleeper: Sleeper;
   #armedFor = Number.POSITIVE_INFINITY;
   #timer: { cancel(): void } | undefined;
 
-  /** `wake` is called at the time that `deadline` tells; it may ask for `update` again. */
-  constructor(network: Network, deadline: () => number, wake: () => void) {
+  constructor(network: Network, sleeper: Sleeper) {
     this.#network = network;
-    this.#deadline = deadline;
-    this.#wake = wake;
+    this.#sleeper = sleeper;
   }
 
   /** The deadline may have changed. */
   update(): void {
-    const deadline = this.#deadline();
+    const deadline = this.#sleeper.deadline();
     if (deadline >= this.#armedFor) return;
     this.#timer?.cancel();
     this.#armedFor = deadline;
@@ -41,7 +46,7 @@ export class WakeTimer {
   #fired(): void {
     this.#timer = undefined;
     this.#armedFor = Number.POSITIVE_INFINITY;
-    if (this.#deadline() <= this.#network.now()) this.#wake();
+    if (this.#sleeper.deadline() <= this.#network.now()) this.#sleeper.wake();
     this.update();
   }
 }

@@ -194,8 +194,8 @@ export const netMutants: readonly Mutant[] = [
   {
     name: "deadline that moved is not looked at again",
     file: "net/wake-timer.ts",
-    find: "this.#wake();\n    this.update();",
-    replace: "this.#wake();",
+    find: "this.#sleeper.wake();\n    this.update();",
+    replace: "this.#sleeper.wake();",
     harm: "a session that was active once has no timeout any more",
     tests: [...upkeep, "test/shell/screening.test.ts", "test/shell/starttls.test.ts"],
   },
