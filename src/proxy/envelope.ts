@@ -35,7 +35,7 @@ export class Envelope {
   readonly #origin: TransactionOrigin;
   readonly path: ReversePath;
   readonly parameters: MailParameters;
-  readonly #recipients: Recipient[] = [];
+  #recipients: Recipient[] = [];
   readonly #accepted: string[] = [];
   #ours = 0;
   #refused = 0;
@@ -119,6 +119,11 @@ export class Envelope {
     assert(recipient !== undefined, "a RCPT was with the relay");
     recipient.answer = reply;
     for (const { slot, address } of recipient.waiting.splice(0)) this.#answer(address, slot, reply);
+  }
+
+  /** All are answered and no RCPT follows: what was accepted is all that matters now. */
+  close(): void {
+    this.#recipients = [];
   }
 
   /** No answer will come: all that wait for one hear this. */

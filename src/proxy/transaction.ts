@@ -324,6 +324,7 @@ export class Transaction {
     this.#fillDataSlot(reply);
     if (accepted) {
       this.#phase = "streaming";
+      this.#envelope.close();
       this.#host.mailDataBegins(now);
       this.#witnesses = callWitnesses(this.#scanner, {
         messageOctetsMax: this.#messageOctetsMax,
