@@ -46,14 +46,17 @@ export interface DnsblVerdict {
   readonly silent: readonly string[];
 }
 
+const none: readonly never[] = [];
+
 export class DnsblScore {
   readonly #zones: readonly DnsblZone[];
   readonly #threshold: number;
   readonly #health: ZoneHealth;
-  /** Zone to name, of what is out. */
-  readonly #out = new Map<string, string>();
-  readonly #silent = new Set<string>();
-  readonly #matches: DnsblMatch[] = [];
+  /** What is not answered. These lists are short, and replaced when they change: mostly all three are empty. */
+  #out: readonly DnsblQuery[] = none;
+  /** Zones. */
+  #silent: readonly string[] = none;
+  #matches: readonly DnsblMatch[] = none;
   #score = 0;
 
   constructor(zones: readonly DnsblZone[], threshold: number, health: ZoneHealth) {
@@ -66,45 +69,52 @@ export class DnsblScore {
   queries(address: string, now: number): readonly DnsblQuery[] {
     const reversed = reversedName(address);
     if (reversed === undefined) return [];
-    const queries = distinctZones(this.#zones)
+    if (this.#zones.length === 0) return none;
+    this.#out = distinctZones(this.#zones)
       .filter((zone) => !this.#health.isLeftOut(zone, now))
       .map((zone) => ({ zone, name: `${reversed}.${zone}` }));
-    for (const { zone, name } of queries) this.#out.set(zone, name);
-    return queries;
+    return this.#out;
   }
 
   /** `addresses` is empty when the zone knows nothing of the client. The result is to be logged, if there is one. */
   answered(zone: string, addresses: readonly string[], now: number): ZoneWarning | undefined {
-    const name = this.#out.get(zone);
-    if (name === undefined) return undefined;
-    this.#out.delete(zone);
+    const query = this.#take(zone);
+    if (query === undefined) return undefined;
     const refusal = addresses.find((address) => meaningOf(address) === "refusal");
     if (refusal !== undefined) {
-      this.#silent.add(zone);
+      this.#silent = [...this.#silent, zone];
       return this.#health.refused(zone, now) ? { zone: this.#shown(zone), answer: refusal } : undefined;
     }
     for (const { filter, weight, shownName } of this.#entries(zone)) {
       const answer = addresses.find((address) => matches(filter, address));
       if (answer === undefined) continue;
       this.#score += weight;
-      this.#matches.push({ zone, name, shownName, weight, answer });
+      this.#matches = [...this.#matches, { ...query, shownName, weight, answer }];
     }
     return undefined;
   }
 
   /** The zone could not be asked, or did not answer. */
   failed(zone: string): void {
-    if (this.#out.delete(zone)) this.#silent.add(zone);
+    if (this.#take(zone) !== undefined) this.#silent = [...this.#silent, zone];
+  }
+
+  /** The query about `zone`, which is not out any more. */
+  #take(zone: string): DnsblQuery | undefined {
+    const query = this.#out.find((out) => out.zone === zone);
+    if (query === undefined) return undefined;
+    this.#out = this.#out.length > 1 ? this.#out.filter((out) => out !== query) : none;
+    return query;
   }
 
   /** Time is over: all that is out has failed. */
   giveUp(): void {
-    for (const zone of [...this.#out.keys()]) this.failed(zone);
+    for (const { zone } of this.#out) this.failed(zone);
   }
 
   /** The zones that are out. */
   get pending(): readonly string[] {
-    return [...this.#out.keys()];
+    return this.#out.map(({ zone }) => zone);
   }
 
   get score(): number {
@@ -128,7 +138,7 @@ export class DnsblScore {
       allowlisted: this.isAllowlisted,
       score: this.#score,
       matches: this.#matches.toSorted((a, b) => b.weight - a.weight),
-      silent: [...this.#silent, ...this.#out.keys()].map((zone) => this.#shown(zone)),
+      silent: [...this.#silent, ...this.pending].map((zone) => this.#shown(zone)),
     };
   }
 
@@ -137,7 +147,7 @@ export class DnsblScore {
     let lowest = this.#score;
     let highest = this.#score;
     for (const { zone, weight } of this.#zones) {
-      if (!this.#out.has(zone)) continue;
+      if (!this.#out.some((out) => out.zone === zone)) continue;
       if (weight < 0) lowest += weight;
       else highest += weight;
     }

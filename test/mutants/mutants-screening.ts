@@ -74,8 +74,8 @@ export const screeningMutants: readonly Mutant[] = [
   {
     name: "zone's second answer counts again",
     file: "screening/dnsbl.ts",
-    find: "    this.#out.delete(zone);\n    const refusal",
-    replace: "    const refusal",
+    find: "this.#out.length > 1 ? this.#out.filter((out) => out !== query) : none",
+    replace: "this.#out",
     harm: "a zone counts twice, and is waited for after its answer",
     tests: score,
   },
