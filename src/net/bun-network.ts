@@ -24,6 +24,7 @@
 import { lookup } from "node:dns/promises";
 import { lstatSync, unlinkSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";
+import { AlarmClock } from "./alarm-clock.ts";
 import {
   BunSocket,
   codeOf,
@@ -60,11 +61,13 @@ export const abandonedDialsMax = 32;
 
 export class BunNetwork implements Network {
   readonly #system: SocketSystem;
+  readonly #clock: AlarmClock;
   /** How many of each target there are. */
   readonly #abandoned = new Map<string, number>();
 
   /** `settings.closeMs` is for tests: how long an orderly end may take. */
   constructor(onFault: FaultHandler, settings: { readonly closeMs?: number } = {}) {
+    this.#clock = new AlarmClock((callback) => this.#guard(callback));
     this.#system = {
       closeMs: settings.closeMs ?? closeMs,
       onFault,
@@ -192,8 +195,7 @@ export class BunNetwork implements Network {
   }
 
   timer(delayMs: number, callback: () => void): { cancel(): void } {
-    const timer = setTimeout(() => this.#guard(callback), delayMs);
-    return { cancel: () => clearTimeout(timer) };
+    return this.#clock.set(delayMs, callback);
   }
 
   /** Makes our socket of Bun's. False, and terminated, if the peer is gone already. */

@@ -5,9 +5,6 @@
  */
 import type { Network } from "./socket.ts";
 
-/** setTimeout's limit is 2^31 - 1; a deadline further off is looked at again then. */
-const timerMsMax = 0x7fff_ffff;
-
 /** Who is to be woken. */
 export interface Sleeper {
   /** When, in the milliseconds of the network's `now`. */
@@ -34,7 +31,7 @@ export class WakeTimer {
     this.#timer?.cancel();
     this.#armedFor = deadline;
     const delayMs = Math.max(0, Math.ceil(deadline - this.#network.now()));
-    this.#timer = this.#network.timer(Math.min(delayMs, timerMsMax), () => this.#fired());
+    this.#timer = this.#network.timer(delayMs, () => this.#fired());
   }
 
   stop(): void {
