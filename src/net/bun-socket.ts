@@ -67,6 +67,9 @@ const noHandler: SocketHandler = {
   closed() {},
 };
 
+/** What queues are that are empty: shared, and never written to. */
+const none: never[] = [];
+
 export class BunSocket implements Socket {
   readonly remote: Endpoint;
   readonly #system: SocketSystem;
@@ -77,11 +80,11 @@ export class BunSocket implements Socket {
   #handler = noHandler;
   #phase: "open" | "securing" | "closing" | "closed" = "open";
   #outlet: "free" | "blocked" | "shut" = "free";
-  #queue: Buffer[] = [];
+  #queue: Buffer[] = none;
   #queuedOctets = 0;
   #takenOctets = 0;
   /** Buffers to give back, each once so many octets were taken. */
-  #spent: { readonly at: number; readonly octets: Buffer }[] = [];
+  #spent: { readonly at: number; readonly octets: Buffer }[] = none;
   #congested = false;
   #paused = false;
   #peerEnded = false;
@@ -121,11 +124,13 @@ export class BunSocket implements Socket {
   write(octets: Buffer, spent?: Buffer): void {
     if (this.#phase === "closing" || this.#phase === "closed" || this.#outlet === "shut") return;
     if (octets.length === 0) return;
-    this.#queue.push(octets);
+    if (this.#queuedOctets === 0) this.#queue = [octets];
+    else this.#queue.push(octets);
     this.#queuedOctets += octets.length;
-    if (spent !== undefined) {
-      this.#spent.push({ at: this.#takenOctets + this.#queuedOctets, octets: spent });
-    }
+    if (spent === undefined) return;
+    const last = { at: this.#takenOctets + this.#queuedOctets, octets: spent };
+    if (this.#spent.length === 0) this.#spent = [last];
+    else this.#spent.push(last);
   }
 
   flush(): void {
@@ -255,6 +260,7 @@ export class BunSocket implements Socket {
         break;
       }
     }
+    if (this.#queuedOctets === 0) this.#queue = none;
     this.#giveBackSpent();
     if (this.#phase === "closing" && this.#queuedOctets === 0) this.#shut();
   }
@@ -268,6 +274,7 @@ export class BunSocket implements Socket {
       giveBack(first.octets);
       this.#spent.shift();
     }
+    if (this.#spent.length === 0) this.#spent = none;
   }
 
   /** Takes the next write off the queue: a big Buffer as it is, or the small ones in front joined. */
@@ -327,9 +334,9 @@ export class BunSocket implements Socket {
   }
 
   #dropQueue(): void {
-    this.#queue = [];
+    this.#queue = none;
     this.#queuedOctets = 0;
-    this.#spent = [];
+    this.#spent = none;
   }
 
   /** Calls the handler. The one place where its throws are caught. */
@@ -356,13 +363,16 @@ export const plainHandlers: Bun.SocketHandler<BunSocket | undefined> = {
   error: (native, error) => native.data?.nativeFailed(error),
 };
 
+/** All TLS sockets share these; each keeps those that it was made with. */
+const streamHandlers: Bun.SocketHandler<BunSocket | undefined> = {
+  ...plainHandlers,
+  data: (native, octets) => native.data?.received(octets, true),
+  end: (native) => native.data?.finReceived(true),
+};
+
 function securedHandlers(tls: ServerTls | ClientTls): Bun.SocketHandler<BunSocket | undefined> {
   return {
-    data: (native, octets) => native.data?.received(octets, true),
-    end: (native) => native.data?.finReceived(true),
-    drain: (native) => native.data?.writable(),
-    close: (native, error) => native.data?.nativeClosed(error),
-    error: (native, error) => native.data?.nativeFailed(error),
+    ...streamHandlers,
     handshake: (native, success, error) => native.data?.handshakeEnded(tls, success, error),
   };
 }
