@@ -12,6 +12,7 @@ import { tooManyConnections, tooManyFromClient } from "../smtp/catalogue.ts";
 import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
 import { ClientConnection, type ClientSurroundings, type Resolver } from "./client-connection.ts";
 import { type PoolSettings, type PoolSurroundings, RelayPool } from "./relay-pool.ts";
+import { SessionMemory } from "./session-memory.ts";
 import type { Shell } from "./shell.ts";
 import {
   closeMs,
@@ -50,6 +51,7 @@ export class Server {
   readonly #pool: RelayPool;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ClientConnection>();
+  readonly #memory = new SessionMemory();
   #leaving = 0;
   #tls: ServerTls | undefined;
   #waitedEnough: (() => void) | undefined;
@@ -142,6 +144,7 @@ export class Server {
     if (refusal !== undefined) return this.#sendAway(socket, refusals[refusal]);
     const connection = new ClientConnection(this.#shell, socket, this.#around);
     this.#connections.add(connection);
+    this.#memory.grew(this.#connections.size);
     connection.start();
     return connection;
   }
