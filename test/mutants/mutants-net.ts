@@ -74,8 +74,8 @@ export const netMutants: readonly Mutant[] = [
   {
     name: "ciphertext is taken for commands",
     file: "net/bun-socket.ts",
-    find: "if (secured !== (this.#stream !== this.#raw)) return;",
-    replace: "",
+    find: "if (secured !== (this.#stream !== this.#raw)) giveBack(octets);\n    else if",
+    replace: "if",
     harm: "every session in TLS ends in garbage",
     tests: bunSocket,
   },
