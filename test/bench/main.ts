@@ -18,7 +18,7 @@ import { messageOf } from "./workloads/workload.ts";
 
 const quickShare = 0.1;
 const growthRounds = 1;
-const warmUpRounds = 3;
+const warmUpRounds = 2;
 
 function outputOf(...command: readonly string[]): string {
   const path = commandPath(command[0] ?? "");

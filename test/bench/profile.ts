@@ -1,33 +1,34 @@
 /**
  * Where the time goes in one workload, for README.md's section of that name:
- * `bun test/bench/profile.ts syscalls|cpu|perf|threads WORKLOAD [FOLDER]`.
+ * `bun test/bench/profile.ts syscalls|cpu|perf|threads WORKLOAD [PEER]`. PEER is smtpproxy unless it is told.
  *
  *     syscalls  the binary under strace -c: system calls for each mail. strace slows it down: look at counts only.
- *     cpu       the source under `bun --cpu-prof`: functions of ours by their own time. FOLDER keeps the profile.
+ *     cpu       the source under `bun --cpu-prof`: functions of ours by their own time. Of smtpproxy only.
  *     perf      the binary under perf record: functions of Bun and of the kernel.
  *     threads   the binary: CPU seconds of each of its threads. The garbage collector and the compilers have their own.
  *
- * A warm-up goes before.
+ * 10,000 mails and a warm-up go before.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Workplace } from "../peers/support/workplace.ts";
+import { allPeers } from "./peers/all.ts";
 import type { Peer, RunningPeer } from "./peers/peer.ts";
-import { smtpproxy, smtpproxyBy } from "./peers/smtpproxy.ts";
+import { smtpproxyBy } from "./peers/smtpproxy.ts";
 import { setUp } from "./run.ts";
 import { allWorkloads } from "./workloads/all.ts";
 import type { Workload } from "./workloads/workload.ts";
 
-const [mode = "", name = "", folder = mkdtempSync(join(tmpdir(), "smtpproxy-profile-"))] =
-  process.argv.slice(2);
+const [mode = "", name = "", peerName = "smtpproxy"] = process.argv.slice(2);
+const folder = mkdtempSync(join(tmpdir(), "smtpproxy-profile-"));
 const linesShown = 45;
 const warmUpShare = 0.5;
 
 type Work = () => Promise<void>;
 
-function peerOf(): Peer {
-  if (mode !== "cpu") return smtpproxy;
+function peerOf(): Peer | undefined {
+  if (mode !== "cpu") return allPeers.find((peer) => peer.name === peerName);
   const source = join(import.meta.dir, "../../src/main.ts");
   return smtpproxyBy("smtpproxy", () => [process.execPath, "--cpu-prof", `--cpu-prof-dir=${folder}`, source]);
 }
@@ -108,8 +109,8 @@ function tellProfile(): void {
   console.log(`the whole profile: ${folder}`);
 }
 
-async function profile(workload: Workload, place: Workplace): Promise<void> {
-  const { peers, tools } = await setUp(workload, { peers: [peerOf()], share: 1 }, place);
+async function profile(workload: Workload, kind: Peer, place: Workplace): Promise<void> {
+  const { peers, tools } = await setUp(workload, { peers: [kind], share: 1 }, place);
   const work = async (times: number): Promise<void> => {
     for (const [peer, outcome] of await workload.round(peers, tools, times)) console.log(peer, outcome);
   };
@@ -123,15 +124,15 @@ async function profile(workload: Workload, place: Workplace): Promise<void> {
 }
 
 const workload = allWorkloads.find((one) => one.name === name && !one.fresh);
-if (workload === undefined || !["syscalls", "cpu", "perf", "threads"].includes(mode)) {
-  console.error("bun test/bench/profile.ts syscalls|cpu|perf|threads WORKLOAD [FOLDER]");
+const kind = peerOf();
+if (workload === undefined || kind === undefined || !["syscalls", "cpu", "perf", "threads"].includes(mode)) {
+  console.error("bun test/bench/profile.ts syscalls|cpu|perf|threads WORKLOAD [PEER]");
   process.exit(2);
 }
-mkdirSync(folder, { recursive: true });
 const place = new Workplace();
 process.once("SIGINT", () => place.close().finally(() => process.exit(1)));
 try {
-  await profile(workload, place);
+  await profile(workload, kind, place);
 } finally {
   await place.close();
 }

@@ -28,7 +28,10 @@ const growthTimes = [1, 2, 4, 8];
 const growthShare = 0.25;
 /** Peers whose growth is shown; all others would only hide them. */
 const growthPeers = ["smtpproxy", "haproxy", "bun-tls"];
-const firstMails = 100;
+/** Before the first round. A peer in JavaScript is interpreted, and compiled, for about so long. */
+const firstMails = 10_000;
+/** Where each round starts a peer of its own, these are for the peers that wait beside it. */
+const firstMailsBeside = 100;
 
 type Outcomes = ReadonlyMap<string, Outcome>;
 
@@ -126,7 +129,8 @@ export async function setUp(
     const peer = await startAnother(name);
     place.onClose(() => peer.stop());
     peers.push(peer);
-    await smtpSource({ port: peer.port, sessions: 1, mails: firstMails, octets: 2048, kept: false });
+    const mails = workload.fresh ? firstMailsBeside : Math.round(firstMails * settings.share);
+    await smtpSource({ port: peer.port, sessions: 20, mails, octets: 2048, kept: false });
     if (peer.session === undefined || !workload.figures.includes(grown)) continue;
     restingOctets.set(name, await settledOctets(peer.session));
     resetPeak(peer.session);
