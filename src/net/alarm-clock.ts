@@ -4,9 +4,11 @@
  *
  * Contract: `set` calls back once, at its time or soon after it, never before and never from within `set`; whoever is
  * cancelled is not called any more. Alarms of the same time are called in no certain order. A callback is called by `call`,
- * which sees to what it throws.
+ * which sees to what it throws; should that throw as well, the other alarms ring all the same.
  * The alarms are a binary heap, the next one first; each knows its place, so that to cancel it takes no search.
  */
+
+import { assert } from "../ops/assert.ts";
 
 /** setTimeout's limit is 2^31 - 1; an alarm further off is looked at again then. */
 const delayMsMax = 0x7fff_ffff;
@@ -46,6 +48,7 @@ export class AlarmClock {
   }
 
   set(delayMs: number, callback: () => void): Alarm {
+    assert(!Number.isNaN(delayMs), "an alarm has a time");
     const alarm = new Alarm(this, performance.now() + delayMs, callback);
     this.#rise(alarm, this.#heap.length);
     this.#arm();
@@ -57,6 +60,7 @@ export class AlarmClock {
     if (place === nowhere) return;
     alarm.place = nowhere;
     const last = this.#heap.pop();
+    if (this.#heap.length === 0) this.#disarm();
     if (last === undefined || last === alarm) return;
     this.#sink(last, place);
     this.#rise(last, last.place);
@@ -72,14 +76,23 @@ export class AlarmClock {
     this.#timer = setTimeout(() => this.#ring(), Math.min(delayMs, delayMsMax));
   }
 
+  /** A program with nothing to wait for may end. */
+  #disarm(): void {
+    clearTimeout(this.#timer);
+    this.#armedFor = Number.POSITIVE_INFINITY;
+  }
+
   #ring(): void {
     const now = performance.now();
     this.#armedFor = Number.POSITIVE_INFINITY;
-    for (let next = this.#heap[0]; next !== undefined && next.at <= now; next = this.#heap[0]) {
-      this.remove(next);
-      this.#call(next.callback);
+    try {
+      for (let next = this.#heap[0]; next !== undefined && next.at <= now; next = this.#heap[0]) {
+        this.remove(next);
+        this.#call(next.callback);
+      }
+    } finally {
+      this.#arm();
     }
-    this.#arm();
   }
 
   /** Puts `alarm` at `place`, or above it, where nothing that is earlier stands below something later. */

@@ -247,7 +247,10 @@ export class BunSocket implements Socket {
       "memory is given back when its octets are out",
     );
     for (let octets = this.#takeJoined(); octets !== undefined; octets = this.#takeJoined()) {
+      const queue = this.#queue;
       const taken = this.#stream.write(octets);
+      // Lost or closed within the write: all is dropped, and an empty queue is not ours alone.
+      if (this.#queue !== queue) return;
       if (taken < 0) {
         this.#lose();
         return;
@@ -255,7 +258,7 @@ export class BunSocket implements Socket {
       this.#queuedOctets -= taken;
       this.#takenOctets += taken;
       if (taken < octets.length) {
-        this.#queue.unshift(octets.subarray(taken));
+        queue.unshift(octets.subarray(taken));
         this.#outlet = "blocked";
         break;
       }

@@ -146,10 +146,31 @@ test("a timer that was to fire for alarms that are all cancelled fires for none 
   const said: string[] = [];
   const set = (delayMs: number, word: string): Alarm => clock.set(delayMs, () => said.push(word));
   for (const alarm of [set(10, "ten"), set(20, "twenty")]) alarm.cancel();
+  // A program with nothing else to do may end.
+  expect(jest.getTimerCount()).toBe(0);
   jest.advanceTimersByTime(5);
   set(10, "later than the cancelled one");
   jest.advanceTimersByTime(9);
   expect(said).toEqual([]);
   jest.advanceTimersByTime(1);
   expect(said).toEqual(["later than the cancelled one"]);
+});
+
+test("what even `call` lets through stops no other alarm", () => {
+  const said: string[] = [];
+  const clock = new AlarmClock((callback) => callback());
+  clock.set(1, () => {
+    throw new Error("not caught");
+  });
+  clock.set(1, () => said.push("same time"));
+  clock.set(9, () => said.push("later"));
+  expect(() => jest.advanceTimersByTime(1)).toThrow("not caught");
+  jest.advanceTimersByTime(20);
+  expect(said).toEqual(["same time", "later"]);
+});
+
+test("no time is no alarm", () => {
+  const clock = new AlarmClock((callback) => callback());
+  expect(() => clock.set(Number.NaN, () => {})).toThrow("an alarm has a time");
+  expect(clock.size).toBe(0);
 });

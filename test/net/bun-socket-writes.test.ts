@@ -16,7 +16,11 @@ class Native {
   /** How many octets the next writes take; all of them when it is empty. */
   readonly takes: number[] = [];
 
+  /** What happens to the socket within its next write. */
+  within: ((own: BunSocket) => void) | undefined;
+
   write(octets: Buffer): number {
+    if (this.data !== undefined) this.within?.(this.data);
     const taken = Math.min(this.takes.shift() ?? octets.length, octets.length);
     if (taken > 0) this.taken.push(octets.subarray(0, taken));
     return taken;
@@ -144,4 +148,18 @@ test("ciphertext beside TLS is dropped, and its memory given back; what was decr
   expect(events()).toEqual([]);
   socket.received(plaintext, true);
   expect(plaintext.length).toBe(64 * 1024);
+});
+
+test.each([
+  ["closed", (own: BunSocket) => own.nativeClosed(undefined)],
+  ["reset", (own: BunSocket) => own.nativeFailed(Object.assign(new Error("reset"), { code: "ECONNRESET" }))],
+])("what a socket that is %s within its write did not take goes to nobody else", (_how, within) => {
+  const [one, other] = [open(), open()];
+  one.native.takes.push(0);
+  one.native.within = within;
+  one.socket.write(Buffer.from("for one"));
+  one.socket.flush();
+  other.socket.flush();
+  expect(other.native.taken).toEqual([]);
+  expect([one.socket.queuedOctets, other.socket.queuedOctets]).toEqual([0, 0]);
 });
