@@ -10,10 +10,26 @@ export const netMutants: readonly Mutant[] = [
   {
     name: "tail of a partial write is lost",
     file: "net/bun-socket.ts",
-    find: "this.#queue.unshift(octets.subarray(taken));",
+    find: "queue.unshift(octets.subarray(taken));",
     replace: "",
     harm: "octets are missing in the middle of big mails",
     tests: bunSocket,
+  },
+  {
+    name: "what is left of a write goes into the queue of a socket that was closed within it",
+    file: "net/bun-socket.ts",
+    find: "if (this.#queue !== queue) return;",
+    replace: "",
+    harm: "a stranger gets a piece of somebody's mail",
+    tests: bunSocket,
+  },
+  {
+    name: "an alarm that takes a cancelled one's place stays below later ones",
+    file: "net/alarm-clock.ts",
+    find: "this.#rise(last, last.place);",
+    replace: "",
+    harm: "timeouts come late",
+    tests: ["test/net/alarm-clock-model.test.ts"],
   },
   {
     name: "memory is given back before the kernel has it",
