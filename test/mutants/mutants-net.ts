@@ -16,11 +16,11 @@ export const netMutants: readonly Mutant[] = [
     tests: bunSocket,
   },
   {
-    name: "what is left of a write goes into the queue of a socket that was closed within it",
+    name: "a write counts for a socket that was closed within it",
     file: "net/bun-socket.ts",
     find: "if (this.#queue !== queue) return;",
     replace: "",
-    harm: "a stranger gets a piece of somebody's mail",
+    harm: "a closed socket has less than nothing to send",
     tests: bunSocket,
   },
   {

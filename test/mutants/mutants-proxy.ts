@@ -326,7 +326,7 @@ export const proxyMutants: readonly Mutant[] = [
     name: "errors are forgiven for no mail",
     file: "proxy/mail-dialogue.ts",
     find: "if (relayed) this.#tally.forgive();",
-    replace: "tally.forgive();",
+    replace: "this.#tally.forgive();",
     harm: "addresses can be guessed without end, with RSET between",
     tests: ["test/transcripts/limits", "test/transcripts/junk"],
   },
