@@ -14,13 +14,17 @@ import { type Shell, stackOf } from "../net/shell.ts";
 import type { ListenTarget, ServerTls } from "../net/socket.ts";
 import { forgetInheritedSockets, inheritedSockets } from "../net/systemd.ts";
 import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
-import { type LogEvent, logLine } from "../ops/events.ts";
+import { EventLog } from "../ops/event-log.ts";
+import type { LogEvent } from "../ops/events.ts";
 import { descriptorSink, Log } from "../ops/log.ts";
+import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
 import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
 const stderr = 2;
 const dayMs = 86_400_000;
+/** How often lines that were left out are told as a count. */
+const settleMs = 60_000;
 /** A certificate with less than this left is worth a warning at the start. */
 const expiryWarningMs = 14 * dayMs;
 
@@ -57,7 +61,12 @@ export async function serve(args: readonly string[]): Promise<number> {
   forgetInheritedSockets(process.env);
 
   const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
-  const shell = makeShell(log);
+  const events = new EventLog(log, {
+    network: clientKey,
+    now: () => performance.now(),
+    date: () => Date.now(),
+  });
+  const shell = makeShell(events);
   // Whatever throws outside of a session is logged, and mail goes on.
   for (const uncaught of ["uncaughtException", "unhandledRejection"]) {
     process.on(uncaught, (error) => {
@@ -81,13 +90,16 @@ export async function serve(args: readonly string[]): Promise<number> {
     explain([error instanceof Error ? error.message : String(error)]);
     return 1;
   }
+  const settling = setInterval(() => events.settle(), settleMs);
   await untilSignal(shell, config, server, signals);
+  clearInterval(settling);
+  events.settle();
   log.flush();
   return 0;
 }
 
-function makeShell(log: Log): Shell {
-  const write = (event: LogEvent): void => log.write(logLine(event), Date.now());
+function makeShell(events: EventLog): Shell {
+  const write = (event: LogEvent): void => events.write(event);
   const network = new BunNetwork((error) =>
     write({ event: "fault", session: undefined, stack: stackOf(error) }),
   );

@@ -1,9 +1,10 @@
 /**
- * Every event that the program logs, as a closed union, and the one table that says at which level and with which
- * keys, in which order, each is written. The core emits events, so tests assert them and not text.
+ * Every event that the program logs, as a closed union, and the tables that say at which level and with which keys, in
+ * which order, each is written, and how often where a stranger can cause it at will. The core emits events, so tests
+ * assert them and not text.
  * Not here: escaping, cutting, text or JSON (log.ts). Values from peers are wire strings (one char an octet).
  */
-import type { LogLine } from "./log.ts";
+import type { LogLine, LogValue } from "./log.ts";
 
 /** What became of a mail transaction. */
 export type Outcome =
@@ -125,6 +126,15 @@ export type LogEvent =
     }
   | { readonly event: "dnsbl-refused"; readonly zone: string; readonly answer: string }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
+  /** What the bounds below left out, where no further line of its kind tells it. */
+  | {
+      readonly event: "log-lines-left-out";
+      /** Which event. */
+      readonly of: string;
+      /** The client, relay or zone. */
+      readonly about: string;
+      readonly lines: number;
+    }
   | {
       readonly event: "dialogue";
       readonly session: string;
@@ -189,8 +199,55 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
     "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },
     fault: { level: "error", keys: ["session", "stack"] },
+    "log-lines-left-out": { level: "warn", keys: ["of", "about", "lines"] },
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
   };
+
+/** How many lines of one kind are written; the others are counted (log-limits.ts). */
+export interface LineBound<Key extends string = string> {
+  /** The key whose values are told apart: each client, relay or zone has its own bound. */
+  readonly by: Key;
+  /** Written at once. */
+  readonly first: number;
+  /** Written after those. */
+  readonly perMinute: number;
+  /** What the count is told of, if not the event: where it has more than one bound. */
+  readonly name?: string;
+}
+
+/**
+ * Every event that a stranger can cause at will. A mail server that writes to us all day stays within the bounds for
+ * what has to do with mail; what only a broken or hostile client causes is told once, and then as a count.
+ */
+const bounds: {
+  readonly [N in LogEvent["event"]]?: LineBound<KeysOf<LogEvent & { event: N }>[number] & string>;
+} = {
+  "connection-refused": { by: "client", first: 1, perMinute: 1 },
+  session: { by: "client", first: 600, perMinute: 600 },
+  "recipient-refused": { by: "client", first: 100, perMinute: 60 },
+  "command-refused": { by: "client", first: 20, perMinute: 5 },
+  screening: { by: "client", first: 10, perMinute: 1 },
+  tarpit: { by: "client", first: 10, perMinute: 1 },
+  "relay-failed": { by: "relay", first: 10, perMinute: 1 },
+  "dnsbl-refused": { by: "zone", first: 2, perMinute: 1 },
+  fault: { by: "stack", first: 5, perMinute: 1 },
+};
+/** Connected and left: scans, monitors, HAProxy's health checks. */
+const idleSession: LineBound = { by: "client", first: 10, perMinute: 1, name: "session without mail" };
+/** Nothing was accepted and nobody was told so: no mail is missed for want of its line. */
+const emptyTransaction: LineBound = {
+  by: "client",
+  first: 100,
+  perMinute: 60,
+  name: "transaction without recipient",
+};
+
+/** undefined: every one is written. That holds for each transaction that had a recipient: it was a mail. */
+export function lineBound(event: LogEvent): LineBound | undefined {
+  if (event.event === "transaction") return event.recipients === 0 ? emptyTransaction : undefined;
+  if (event.event === "session" && event.transactions === 0) return idleSession;
+  return bounds[event.event];
+}
 
 /** The level of an event; a mail that may be there twice deserves a look. */
 function levelOf(event: LogEvent): Level {
@@ -209,12 +266,16 @@ const fieldsOf = new Map(
   ]),
 );
 
-/** An event as the log writes it. */
-export function logLine(event: LogEvent): LogLine {
+const leftOutField = ["leftOut", "left_out"] as const;
+
+/** An event as the log writes it. `leftOut`: lines of its kind that were not written before it. */
+export function logLine(event: LogEvent, leftOut = 0): LogLine {
+  const fields = fieldsOf.get(event.event) ?? [];
+  const values: Readonly<Record<string, LogValue>> = event;
   return {
     level: levelOf(event),
     event: event.event,
-    fields: fieldsOf.get(event.event) ?? [],
-    values: event,
+    fields: leftOut === 0 ? fields : [...fields, leftOutField],
+    values: leftOut === 0 ? values : { ...values, leftOut },
   };
 }
