@@ -55,6 +55,22 @@ export const programMutants: readonly Mutant[] = [
     tests: ["test/ops/log-pipe.test.ts"],
   },
   {
+    name: "a client's lines have no bound",
+    file: "ops/log-limits.ts",
+    find: "if (entry.savedMs < costMs(bound)) {",
+    replace: "if (entry.savedMs < 0) {",
+    harm: "one client fills the log's disk",
+    tests: ["test/ops/log-limits.test.ts"],
+  },
+  {
+    name: "clients beyond the table have a bound each",
+    file: "ops/log-limits.ts",
+    find: "entries.size < subjectsMax ? subject : others",
+    replace: "subject",
+    harm: "a crowd of addresses fills the memory, and the log",
+    tests: ["test/ops/log-limits.test.ts"],
+  },
+  {
     name: "unknown outcome is no warning",
     file: "ops/events.ts",
     find: `if (event.event === "transaction" && event.outcome === "unknown") return "warn";`,
@@ -177,8 +193,8 @@ export const programMutants: readonly Mutant[] = [
   {
     name: "last lines of the log are not written",
     file: "commands/serve.ts",
-    find: "await untilSignal(shell, config, server, signals);\n  log.flush();",
-    replace: "await untilSignal(shell, config, server, signals);",
+    find: "  events.settle();\n  log.flush();\n",
+    replace: "  events.settle();\n",
     harm: "the log does not tell how the program ended",
     tests: ["test/commands/serve.test.ts"],
   },
