@@ -4,6 +4,7 @@
  */
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { searchPath } from "./suite.ts";
 import { eventually } from "./workplace.ts";
 
 const stopMs = 10_000;
@@ -88,13 +89,12 @@ export class Program {
 
 /** What a program needs of ours, and the mark by which .ci/run finds what was left behind. */
 export function inheritedEnvironment(): Record<string, string> {
-  const names = ["PATH", "HOME", "TMPDIR", "SMTPPROXY_CI_STEP"];
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
+  const names = ["HOME", "TMPDIR", "SMTPPROXY_CI_STEP"];
+  const inherited = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { PATH: searchPath, ...Object.fromEntries(inherited) };
 }
 
 function greets(port: number): Promise<boolean> {

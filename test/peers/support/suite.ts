@@ -9,15 +9,16 @@ export interface Need {
   readonly missing: string | undefined;
 }
 
-/** A command in PATH, or in the folders of daemons. */
+/** PATH, and the folders of daemons: Debian's root has these only after a login of its own. */
+const { PATH: ownPath = "" } = process.env;
+export const searchPath = `${ownPath}:/usr/local/sbin:/usr/sbin:/sbin`;
+
 export function command(name: string): Need {
   return { missing: commandPath(name) === undefined ? `${name} is not installed` : undefined };
 }
 
 export function commandPath(name: string): string | undefined {
-  const { PATH = "" } = process.env;
-  const path = `${PATH}:/usr/local/sbin:/usr/sbin:/sbin`;
-  return Bun.which(name, { PATH: path }) ?? undefined;
+  return Bun.which(name, { PATH: searchPath }) ?? undefined;
 }
 
 /** Relays change to users of their own, which only root may do. */

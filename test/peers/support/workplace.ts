@@ -8,6 +8,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, wr
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { searchPath } from "./suite.ts";
 
 export interface Certificate {
   readonly cert: string;
@@ -97,6 +98,7 @@ export class Workplace {
 export function run(command: readonly string[], stdin?: string): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...command], {
     stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
+    env: { ...process.env, PATH: searchPath },
   });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit status ${exitCode}: ${stderr}${stdout}`);
   return stdout.toString();
