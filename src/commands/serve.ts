@@ -8,6 +8,7 @@ import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
 import { tooFewDescriptors } from "../net/descriptors.ts";
 import { raiseDescriptorLimit } from "../net/libc.ts";
+import { logSink } from "../net/log-sink.ts";
 import { Server } from "../net/server.ts";
 import { newSessionId } from "../net/session-id.ts";
 import { type Shell, stackOf } from "../net/shell.ts";
@@ -16,7 +17,7 @@ import { forgetInheritedSockets, inheritedSockets } from "../net/systemd.ts";
 import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
 import { EventLog } from "../ops/event-log.ts";
 import type { LogEvent } from "../ops/events.ts";
-import { descriptorSink, Log } from "../ops/log.ts";
+import { Log } from "../ops/log.ts";
 import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
 import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSettings } from "./settings.ts";
@@ -60,7 +61,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   }
   forgetInheritedSockets(process.env);
 
-  const log = new Log(config.logFormat, config.logLevel, descriptorSink(stderr));
+  const log = new Log(config.logFormat, config.logLevel, logSink(stderr));
   const events = new EventLog(log, {
     network: clientKey,
     now: () => performance.now(),

@@ -1,7 +1,7 @@
 /**
  * The few calls of the C library that Bun has no name for, over bun:ffi, which works in a compiled binary too.
  * Linux only, glibc or musl. `undefined` where the library cannot be loaded: the caller says what that means.
- * Not here: what the answers mean (systemd.ts, bun-network.ts, descriptors.ts).
+ * Not here: what the answers mean (systemd.ts, bun-network.ts, log-sink.ts, descriptors.ts).
  */
 
 import { dlopen, type Pointer, ptr, read } from "bun:ffi";
@@ -14,6 +14,13 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const POLLOUT = 4;
+const POLLERR = 8;
+const POLLHUP = 16;
+const EINTR = 4;
+const EAGAIN = 11;
 const ECONNREFUSED = 111;
 const SIOCOUTQ = 0x5411;
 const RLIMIT_NOFILE = 7;
@@ -24,6 +31,8 @@ const symbols = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   listen: { args: ["i32", "i32"], returns: "i32" },
+  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
@@ -74,6 +83,27 @@ function socketOption(fd: number, name: number): number | undefined {
 export function kernelQueuedOctets(fd: number): number {
   const value = new Int32Array(1);
   return libc()?.ioctl(fd, SIOCOUTQ, ptr(value)) === 0 ? (value[0] ?? 0) : 0;
+}
+
+/** Octets that a socket took at once, without waiting: 0 when it is full; undefined: it cannot be written to. */
+export function sendNow(fd: number, octets: Uint8Array): number | undefined {
+  const c = libc();
+  if (c === undefined) return undefined;
+  const sent = Number(c.send(fd, ptr(octets), octets.length, MSG_DONTWAIT | MSG_NOSIGNAL));
+  if (sent >= 0) return sent;
+  const code = errno(c.__errno_location());
+  return code === EAGAIN || code === EINTR ? 0 : undefined;
+}
+
+/** Whether a write would not wait: there is room for PIPE_BUF octets, or it would fail at once. */
+export function isWritable(fd: number): boolean {
+  const c = libc();
+  // struct pollfd: the descriptor, then what is asked for and what holds, 16 bits each.
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, POLLOUT, true);
+  if (c === undefined || c.poll(ptr(pollfd), 1, 0) <= 0) return c === undefined;
+  return (pollfd.getInt16(6, true) & (POLLOUT | POLLERR | POLLHUP)) !== 0;
 }
 
 /** Lets so many connections wait to be accepted on a socket that listens already; the kernel's somaxconn caps it. */

@@ -126,6 +126,14 @@ export type LogEvent =
     }
   | { readonly event: "dnsbl-refused"; readonly zone: string; readonly answer: string }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
+  /** Nobody read the log fast enough. */
+  | {
+      readonly event: "log-lines-dropped";
+      readonly lines: number;
+      /** Of these, lines of transactions, warnings and errors: dropped only when all the others are. */
+      readonly importantLines: number;
+      readonly since: string;
+    }
   /** What the bounds below left out, where no further line of its kind tells it. */
   | {
       readonly event: "log-lines-left-out";
@@ -199,6 +207,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
     "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },
     fault: { level: "error", keys: ["session", "stack"] },
+    "log-lines-dropped": { level: "warn", keys: ["lines", "importantLines", "since"] },
     "log-lines-left-out": { level: "warn", keys: ["of", "about", "lines"] },
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
   };
@@ -244,7 +253,7 @@ const emptyTransaction: LineBound = {
 
 /** undefined: every one is written. That holds for each transaction that had a recipient: it was a mail. */
 export function lineBound(event: LogEvent): LineBound | undefined {
-  if (event.event === "transaction") return event.recipients === 0 ? emptyTransaction : undefined;
+  if (event.event === "transaction") return isMail(event) ? undefined : emptyTransaction;
   if (event.event === "session" && event.transactions === 0) return idleSession;
   return bounds[event.event];
 }
@@ -266,14 +275,20 @@ const fieldsOf = new Map(
   ]),
 );
 
+function isMail(event: LogEvent): boolean {
+  return event.event === "transaction" && event.recipients > 0;
+}
+
 const leftOutField = ["leftOut", "left_out"] as const;
 
 /** An event as the log writes it. `leftOut`: lines of its kind that were not written before it. */
 export function logLine(event: LogEvent, leftOut = 0): LogLine {
   const fields = fieldsOf.get(event.event) ?? [];
   const values: Readonly<Record<string, LogValue>> = event;
+  const level = levelOf(event);
   return {
-    level: levelOf(event),
+    level,
+    isImportant: level === "error" || level === "warn" || isMail(event),
     event: event.event,
     fields: leftOut === 0 ? fields : [...fields, leftOutField],
     values: leftOut === 0 ? values : { ...values, leftOut },

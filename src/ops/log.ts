@@ -1,18 +1,21 @@
 /**
  * Writes log lines: formats them, filters by level, gathers those of one turn into one write, and never stands in
- * the way of mail. What cannot be written is kept up to a limit; beyond it lines are dropped, and counted.
+ * the way of mail. What the sink does not take is kept, in order, up to a limit; beyond it lines are dropped and
+ * counted. There are two limits: transaction lines, warnings and errors have one of their own, so that no flood of
+ * other lines costs a single one of them.
  *
  * A line: time, level, event, then the fields in the order given. As text, every value is in quotes. Strings from
  * peers are wire strings (one character an octet): good UTF-8 is shown as text; control characters, quotes (as
  * text), backslashes, octets that are no UTF-8, and characters that would upset a terminal or a reader (C1, U+2028,
  * bidirectional controls) are shown as \" and \\ and \xNN, octet by octet, so that the octets can be had back.
  * Keys are our own identifiers and are not escaped.
- * Not here: which events there are, and their levels and keys (events.ts); the journal's own protocol: systemd reads
- * stderr just as well.
+ * Not here: which events there are, and their levels and keys (events.ts); the descriptor, and how it is written to
+ * without waiting (net/log-sink.ts); the journal's own protocol: systemd reads stderr just as well.
  * Rejected: console.error (six times the cost, and it throws on a closed pipe); an asynchronous stream (its last
- * lines are lost at exit).
+ * lines are lost at exit, and it has no limit); one limit for all lines; to drop the oldest lines instead of the
+ * newest, since the beginning tells what went wrong.
  */
-import { writeSync } from "node:fs";
+import { logLine } from "./events.ts";
 
 export const LOG_LEVELS = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -22,6 +25,8 @@ export type LogValue = string | number | boolean | undefined;
 
 export interface LogLine {
   readonly level: LogLevel;
+  /** Dropped last. */
+  readonly isImportant: boolean;
   readonly event: string;
   /** What is written of `values`, in this order, and under which name. Undefined values are left out. */
   readonly fields: readonly (readonly [key: string, name: string])[];
@@ -37,9 +42,16 @@ export interface Sink {
 const VALUE_CHARS_MAX = 512;
 /** Needs neither decoding nor an escape. */
 const PLAIN = /^[ -[\]-~]*$/;
-const BUFFER_OCTETS_MAX = 1024 * 1024;
+/** What may wait for the reader: important lines (some 4,000 mails), and the others. */
+const IMPORTANT_OCTETS_MAX = 2 * 1024 * 1024;
+const ORDINARY_OCTETS_MAX = 512 * 1024;
+/** What is handed to the sink at once: as much as a pipe holds. */
+const CHUNK_OCTETS_MAX = 64 * 1024;
 const RETRY_MS = 20;
-const FLUSH_RETRIES_MAX = 25;
+/** A reader that is slow, but reads, is told this often what it missed. */
+const TELL_MS = 1_000;
+/** How long an exit waits for the reader. */
+const FLUSH_MS = 1_000;
 
 /** Controls (C0, DEL, C1), format characters (which the bidirectional ones are among), line and paragraph separators. */
 const HARMFUL = /[\p{C}\p{Zl}\p{Zp}]/u;
@@ -136,17 +148,34 @@ function escapeOctet(octet: number): string {
   return `\\x${octet.toString(16).padStart(2, "0")}`;
 }
 
+interface WaitingLine {
+  readonly text: string;
+  readonly octets: number;
+  readonly isImportant: boolean;
+}
+
+/** Lines dropped since the last time that was told. */
+interface Dropped {
+  readonly sinceDate: number;
+  lines: number;
+  importantLines: number;
+  lastDate: number;
+}
+
 export class Log {
   readonly #format: LogFormat;
   readonly #rank: number;
   readonly #sink: Sink;
-  #lines: string[] = [];
-  /** What the sink did not take of earlier lines. */
+  #waiting: WaitingLine[] = [];
+  #importantOctets = 0;
+  #ordinaryOctets = 0;
+  /** Of lines that are being written: what the sink did not take yet. */
   #rest: Uint8Array = new Uint8Array();
-  #bufferedOctets = 0;
   #scheduled = false;
-  #dropped = 0;
-  #droppedDate = 0;
+  #dropped: Dropped | undefined;
+  #toldDate = 0;
+  /** The sink took something since the first line was dropped. */
+  #isRead = false;
 
   constructor(format: LogFormat, level: LogLevel, sink: Sink) {
     this.#format = format;
@@ -161,10 +190,8 @@ export class Log {
 
   write(line: LogLine, date: number): void {
     if (!this.enabled(line.level)) return;
-    if (!this.#append(`${formatLine(this.#format, line, date)}\n`)) {
-      this.#dropped += 1;
-      this.#droppedDate = date;
-    }
+    if (this.#dropped !== undefined && this.#isRead && date - this.#toldDate >= TELL_MS) this.#tellDropped();
+    if (!this.#append(line, date)) this.#countDropped(line, date);
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(() => this.#turn());
@@ -173,66 +200,82 @@ export class Log {
 
   /** Writes everything out, before an exit. Waits for a slow reader, but not long. */
   flush(): void {
-    for (let retries = 0; this.#bufferedOctets > 0 && retries < FLUSH_RETRIES_MAX; ) {
-      if (this.#drain() === 0) {
-        retries += 1;
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
-      }
+    const end = performance.now() + FLUSH_MS;
+    while (!this.#drain() && performance.now() < end) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
     }
   }
 
   #turn(): void {
     this.#scheduled = false;
-    this.#drain();
-    if (this.#bufferedOctets === 0) return;
+    if (this.#drain()) return;
     this.#scheduled = true;
     setTimeout(() => this.#turn(), RETRY_MS).unref();
   }
 
-  /** One write of all there is. Returns how many octets the sink took. */
-  #drain(): number {
-    const octets = Buffer.concat([this.#rest, Buffer.from(this.#lines.join(""))]);
-    const taken = octets.length === 0 ? 0 : this.#sink.write(octets);
-    this.#lines = [];
-    this.#rest = octets.subarray(taken);
-    this.#bufferedOctets = this.#rest.length;
-    if (taken > 0) this.#tellDropped();
-    return taken;
-  }
-
-  #append(text: string): boolean {
-    const octets = Buffer.byteLength(text);
-    const fits = this.#bufferedOctets + octets <= BUFFER_OCTETS_MAX;
-    if (fits) {
-      this.#lines.push(text);
-      this.#bufferedOctets += octets;
-    }
-    return fits;
-  }
-
-  #tellDropped(): void {
-    if (this.#dropped === 0) return;
-    const line: LogLine = {
-      level: "warn",
-      event: "log lines dropped",
-      fields: [["lines", "lines"]],
-      values: { lines: this.#dropped },
-    };
-    if (this.#append(`${formatLine(this.#format, line, this.#droppedDate)}\n`)) this.#dropped = 0;
-  }
-}
-
-/** A descriptor as a sink; 2 is stderr. */
-export function descriptorSink(descriptor: number): Sink {
-  return {
-    write(octets) {
-      try {
-        return writeSync(descriptor, octets);
-      } catch (error) {
-        const code = error instanceof Error && "code" in error ? error.code : undefined;
-        // A pipe that nobody reads or a full disk must not stop the mail, and there is no place left to tell it.
-        return code === "EAGAIN" || code === "EINTR" ? 0 : octets.length;
+  /** Writes what the sink takes; true: that was all. */
+  #drain(): boolean {
+    for (;;) {
+      if (this.#rest.length === 0) this.#rest = this.#nextChunk();
+      if (this.#rest.length === 0) {
+        if (!this.#tellDropped()) return true;
+        continue;
       }
-    },
-  };
+      const taken = this.#sink.write(this.#rest);
+      if (taken > 0) this.#isRead = true;
+      this.#rest = this.#rest.subarray(taken);
+      if (this.#rest.length > 0) return false;
+    }
+  }
+
+  /** The next lines in order, as many as are written at once. */
+  #nextChunk(): Uint8Array {
+    let octets = 0;
+    let count = 0;
+    for (const line of this.#waiting) {
+      if (count > 0 && octets + line.octets > CHUNK_OCTETS_MAX) break;
+      octets += line.octets;
+      count += 1;
+      if (line.isImportant) this.#importantOctets -= line.octets;
+      else this.#ordinaryOctets -= line.octets;
+    }
+    const lines = this.#waiting.splice(0, count);
+    return Buffer.from(lines.map(({ text }) => text).join(""));
+  }
+
+  /** False: there is no room for it. */
+  #append(line: LogLine, date: number): boolean {
+    const text = `${formatLine(this.#format, line, date)}\n`;
+    const octets = Buffer.byteLength(text);
+    const { isImportant } = line;
+    const waiting = octets + (isImportant ? this.#importantOctets : this.#ordinaryOctets);
+    if (waiting > (isImportant ? IMPORTANT_OCTETS_MAX : ORDINARY_OCTETS_MAX)) return false;
+    if (isImportant) this.#importantOctets = waiting;
+    else this.#ordinaryOctets = waiting;
+    this.#waiting.push({ text, octets, isImportant });
+    return true;
+  }
+
+  #countDropped({ isImportant }: LogLine, date: number): void {
+    if (this.#dropped === undefined) {
+      this.#dropped = { sinceDate: date, lines: 0, importantLines: 0, lastDate: date };
+      this.#isRead = false;
+    }
+    this.#dropped.lines += 1;
+    if (isImportant) this.#dropped.importantLines += 1;
+    this.#dropped.lastDate = date;
+  }
+
+  /** Appends the line that tells of dropped ones; false: there is none to tell of, or no room for it. */
+  #tellDropped(): boolean {
+    const dropped = this.#dropped;
+    if (dropped === undefined) return false;
+    const { lines, importantLines, lastDate } = dropped;
+    const since = new Date(dropped.sinceDate).toISOString();
+    const line = logLine({ event: "log-lines-dropped", lines, importantLines, since });
+    if (!this.#append(line, lastDate)) return false;
+    this.#dropped = undefined;
+    this.#toldDate = lastDate;
+    return true;
+  }
 }
