@@ -1,6 +1,6 @@
 /**
- * The command line: `smtpproxy [serve|check|demo]`. Dispatch only; each command reads its own arguments, since citty
- * takes unknown flags and flags without a value in silence.
+ * The command line: `smtpproxy [COMMAND] [OPTION...]`. Dispatch only; each command reads its own arguments, since
+ * citty takes unknown flags and flags without a value in silence.
  */
 import { defineCommand, runCommand } from "citty";
 import { renderHelp } from "./config/render.ts";
@@ -13,18 +13,34 @@ const commands: Readonly<Record<string, () => Promise<Run>>> = {
   serve: async () => (await import("./commands/serve.ts")).serve,
   check: async () => (await import("./commands/check.ts")).check,
   demo: async () => (await import("./commands/demo.ts")).demo,
+  help: async () => () => tell(renderHelp(commandsHelp)),
+  version: async () => () => tell(`smtpproxy ${version} (${commit})\n`),
 };
 
-const commandsHelp = `
-Commands:
+const commandsHelp = `Commands:
 
-  serve             Relays mail until a signal ends it; also without a word.
-  check             Shows the configuration, and tries certificate, relay and
-                    DNSBL zones.
-                    Exit status 0: mail can be relayed; 1: it cannot.
-  demo [FILE.eml]   Sends a message through the proxy to a relay of its own,
-                    on this machine, and shows what was said and what arrived.
-`;
+  serve             Relays mail until a signal ends it. This is what smtpproxy
+                    does without a command.
+  check             Tries certificate, relay and DNSBL zones, shows the
+                    configuration, and says whether mail can be relayed: exit
+                    status 0, or 1 if it cannot.
+  demo [FILE.eml]   Sends a message through the proxy to a relay of its own, on
+                    this machine, and shows what was said and what arrived.
+  help, version     Also --help and --version.`;
+
+/** Flags that stand for a command, wherever they are. */
+const flags: Readonly<Record<string, string>> = {
+  "--help": "help",
+  "-h": "help",
+  "--version": "version",
+  "-V": "version",
+};
+
+async function tell(text: string): Promise<number> {
+  const { print } = await import("./commands/print.ts");
+  await print(text);
+  return 0;
+}
 
 let exitStatus = 0;
 
@@ -43,18 +59,18 @@ const main = defineCommand({
   ),
 });
 
-const args = process.argv.slice(2);
-if (args.includes("--help") || args.includes("-h")) {
-  process.stdout.write(renderHelp() + commandsHelp);
-} else if (args.includes("--version") || args.includes("-V")) {
-  process.stdout.write(`smtpproxy ${version} (${commit})\n`);
-} else {
+/** The arguments with a command in front. */
+function withCommand(args: readonly string[]): readonly [command: string, ...rest: string[]] {
+  const byFlag = args.map((arg) => flags[arg]).find((command) => command !== undefined);
+  if (byFlag !== undefined) return [byFlag];
   const [first = "serve", ...rest] = args;
-  const named = first.startsWith("-") ? ["serve", ...args] : [first, ...rest];
-  if (commands[named[0] ?? ""] === undefined) {
-    process.stderr.write(`smtpproxy: there is no command “${first}”; see smtpproxy --help\n`);
-    process.exit(78);
-  }
-  await runCommand(main, { rawArgs: named });
-  process.exit(exitStatus);
+  return first.startsWith("-") ? ["serve", ...args] : [first, ...rest];
 }
+
+const [command, ...rest] = withCommand(process.argv.slice(2));
+if (!Object.hasOwn(commands, command)) {
+  process.stderr.write(`smtpproxy: there is no command “${command}”; see smtpproxy --help\n`);
+  process.exit(78);
+}
+await runCommand(main, { rawArgs: [command, ...rest] });
+process.exit(exitStatus);

@@ -71,7 +71,8 @@ interface TestedZone {
 
 export async function checkDnsbl(config: Config): Promise<readonly Finding[]> {
   const zones = testedZones(config.dnsblZones ?? []);
-  if (zones.length === 0) return [{ verdict: "ok", text: "DNSBL: none is set, clients are not looked up" }];
+  if (zones.length === 0)
+    return [{ verdict: "ok", about: "DNSBL", text: "none is set, clients are not looked up" }];
   const timeoutMs = Math.min(config.dnsblTimeoutMs, lookupMsMax);
   const byServer = await Promise.all(
     nameServers(config).map(async (server) => {
@@ -107,8 +108,8 @@ function partServers(byServer: readonly (readonly ServerResult[])[]) {
     const isDead = results.every(({ outcome }) => outcome.kind === "trouble");
     if (!isDead) living.push(results);
     else if (first?.outcome.kind === "trouble") {
-      const text = `DNS server ${nameOf(first.server)}: no DNSBL zone could be asked: ${first.outcome.reason}`;
-      dead.push({ verdict: "warning", text });
+      const text = `no DNSBL zone could be asked: ${first.outcome.reason}`;
+      dead.push({ verdict: "warning", about: `DNS server ${nameOf(first.server)}`, text });
     }
   }
   return { dead, living };
@@ -167,13 +168,12 @@ function describeZone(zone: string, results: readonly ServerResult[]): readonly 
     same.servers.push(nameOf(server));
   }
   return [...found.values()].map(({ outcome, servers }) => {
-    const { text, ...rest } = describeOutcome(outcome);
-    return { text: `DNSBL ${zone} by ${servers.join(", ")}: ${text}`, ...rest };
+    return { about: `DNSBL ${zone} by ${servers.join(", ")}`, ...describeOutcome(outcome) };
   });
 }
 
-function describeOutcome(outcome: Outcome): Finding {
-  const found = (verdict: Finding["verdict"], text: string, ...details: readonly string[]): Finding => ({
+function describeOutcome(outcome: Outcome): Omit<Finding, "about"> {
+  const found = (verdict: Finding["verdict"], text: string, ...details: readonly string[]) => ({
     verdict,
     text,
     details,

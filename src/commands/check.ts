@@ -1,57 +1,62 @@
 /**
  * `smtpproxy check`: is everything in place that a mail needs? For the operator, before a start and in trouble.
- * The configuration with where each value came from; certificate and key; every address of every relay, through EHLO,
- * TLS and AUTH; every DNSBL zone by every name server. Nothing listens and no mail is sent, so that it may run beside
- * the service.
- * Each finding begins with `ok`, `warning` or `FAILED`.
- * Exit status: 0 if a certificate that was set can be used, every relay has an address that works, and no DNSBL zone
- * lists everybody; else 1; 78 if the configuration is at fault.
- * Not here: how a relay is tried (check-relay.ts), how a zone is (check-dnsbl.ts).
+ * First what was found, each finding with `ok`, `warning` or `FAILED`: warnings of the configuration; certificate and
+ * key; every address of every relay, through EHLO, TLS and AUTH; every DNSBL zone by every name server. Behind it the
+ * configuration, with where each value came from. The last line says whether mail can be relayed.
+ * Nothing listens and no mail is sent, so that it may run beside the service.
+ * Exit status: 0 if mail can be relayed, whatever is degraded; 1 if not: no relay has an address that works, a
+ * certificate that is set cannot be used, or a DNSBL zone lists everybody; 78 if the configuration is at fault.
+ * Not here: how a relay is tried (check-relay.ts), how a zone is (check-dnsbl.ts), our certificate
+ * (check-certificate.ts).
  */
 import type { Config } from "../config/options.ts";
 import { renderConfig } from "../config/render.ts";
 import { BunNetwork } from "../net/bun-network.ts";
 import type { PoolSettings } from "../net/relay-pool.ts";
 import type { Network } from "../net/socket.ts";
-import { loadServerTls } from "../net/tls.ts";
 import { describePlace, type RelayHost } from "../proxy/relay-route.ts";
 import { commit, version } from "../version.ts";
+import { checkCertificate } from "./check-certificate.ts";
 import { checkDnsbl } from "./check-dnsbl.ts";
-import { type Finding, formatFinding } from "./check-finding.ts";
+import { conclusion, type Finding, formatFinding } from "./check-finding.ts";
+import { Progress } from "./check-progress.ts";
 import { describeFault, type Probe, type ProbeSuccess, probe, relayAddresses } from "./check-relay.ts";
 import { print, shown } from "./print.ts";
 import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
-
-const dayMs = 86_400_000;
-const expiryWarningMs = 14 * dayMs;
 
 export async function check(args: readonly string[]): Promise<number> {
   const loaded = loadOrExplain(args);
   if (loaded === undefined) return exitConfig;
   const { config, sources, warnings } = loaded;
-  const configuration = renderConfig(withoutKeys(config), sources);
-  await print(`smtpproxy ${version} (${commit}): the configuration\n\n${configuration}\n`);
+  await print(`smtpproxy ${version} (${commit}): check\n\n`);
+  const progress = new Progress(process.stderr.isTTY === true, (text) => {
+    process.stderr.write(text);
+  });
 
   const findings: Finding[] = [];
   const tell = async (some: readonly Finding[]): Promise<void> => {
     findings.push(...some);
     await print(some.map(formatFinding).join(""));
   };
-  await tell(warnings.map((text) => ({ verdict: "warning", text })));
-  await tell([checkCertificate(config)]);
+  await tell(
+    warnings.map(({ option, source, reason }) => ({
+      verdict: "warning",
+      about: option,
+      text: source === "default" ? reason : `${reason} (${source})`,
+    })),
+  );
+  await tell(checkCertificate(config, Date.now()));
   // All at once, told in the operator's order: the wait is that of the slowest.
-  const zones = checkDnsbl(config);
+  const zones = progress.during("the DNSBL zones", checkDnsbl(config));
   const settings = serverSettings(config);
-  if (settings.ok) {
-    const network = new BunNetwork((error) => explain([describeFault(error)]));
-    const { pool } = settings.settings;
-    const relays = config.relayHosts.map((relay) => checkRelay(network, config, pool, relay));
-    for (const relay of relays) await tell(await relay);
-  } else {
-    await tell([{ verdict: "FAILED", text: settings.fault }]);
-  }
+  if (settings.ok) await tell(await checkRelays(config, settings.settings.pool, progress));
+  else await tell([{ verdict: "FAILED", about: settings.option, text: settings.fault }]);
   await tell(await zones);
-  return conclude(findings);
+
+  await print(`\nThe configuration\n\n${renderConfig(withoutKeys(config), sources)}\n`);
+  const { ok, line } = conclusion(findings);
+  await print(line);
+  return ok ? 0 : 1;
 }
 
 /** A zone that is shown under another name has a secret in its own. */
@@ -62,52 +67,25 @@ function withoutKeys(config: Config): Config {
   return dnsblZones === undefined ? config : { ...config, dnsblZones };
 }
 
-async function conclude(findings: readonly Finding[]): Promise<number> {
-  const count = (verdict: Finding["verdict"], word: string): string => {
-    const number = findings.filter((finding) => finding.verdict === verdict).length;
-    return `${number} ${word}${number === 1 ? "" : "s"}`;
-  };
-  const failed = findings.some(({ verdict }) => verdict === "FAILED");
-  const text = failed
-    ? `${count("FAILED", "failure")}, ${count("warning", "warning")}`
-    : "mail can be relayed";
-  const warned = !failed && findings.some(({ verdict }) => verdict === "warning");
-  const rest = warned ? `, with ${count("warning", "warning")}` : "";
-  await print(`\n${formatFinding({ verdict: failed ? "FAILED" : "ok", text: text + rest })}`);
-  return failed ? 1 : 0;
-}
-
-// --- The certificate -------------------------------------------------------------------------------------------
-
-function checkCertificate({ serverCert, serverKey }: Config): Finding {
-  if (serverCert === undefined || serverKey === undefined) {
-    return { verdict: "ok", text: "certificate: none is set, clients are not offered STARTTLS" };
-  }
-  const loaded = loadServerTls(serverCert, serverKey);
-  if (!loaded.ok) return { verdict: "FAILED", text: `certificate: ${loaded.fault}` };
-  const { names, notBefore, notAfter } = loaded.certificate;
-  const leftMs = notAfter.getTime() - Date.now();
-  const verdict =
-    leftMs <= 0 || notBefore.getTime() > Date.now() ? "FAILED" : leftMs < expiryWarningMs ? "warning" : "ok";
-  const validity =
-    leftMs <= 0
-      ? `expired on ${notAfter.toISOString()}`
-      : notBefore.getTime() > Date.now()
-        ? `is not valid before ${notBefore.toISOString()}`
-        : `expires on ${notAfter.toISOString()}, in ${days(leftMs)}`;
-  return {
-    verdict,
-    text: `certificate: ${validity}`,
-    details: [`for ${names.map(shown).join(", ") || "no name"}`, `in ${serverCert}, its key in ${serverKey}`],
-  };
-}
-
-function days(ms: number): string {
-  const count = Math.floor(ms / dayMs);
-  return count === 1 ? "1 day" : `${count} days`;
-}
-
 // --- The relays ------------------------------------------------------------------------------------------------
+
+/** A relay out of reach beside one that works costs time, not mail. */
+async function checkRelays(
+  config: Config,
+  pool: PoolSettings,
+  progress: Progress,
+): Promise<readonly Finding[]> {
+  const network = new BunNetwork((error) => explain([describeFault(error)]));
+  const relays = await Promise.all(
+    config.relayHosts.map((relay) =>
+      progress.during(aboutRelay(relay, relay.host), checkRelay(network, config, pool, relay)),
+    ),
+  );
+  const works = relays.some((findings) => findings.some(({ verdict }) => verdict !== "FAILED"));
+  return relays
+    .flat()
+    .map((finding) => (works && finding.verdict === "FAILED" ? { ...finding, verdict: "warning" } : finding));
+}
 
 async function checkRelay(
   network: Network,
@@ -115,10 +93,10 @@ async function checkRelay(
   settings: PoolSettings,
   relay: RelayHost,
 ): Promise<readonly Finding[]> {
-  const name = nameOf(relay, relay.host);
+  const about = aboutRelay(relay, relay.host);
   const found = await relayAddresses(network, relay.host);
   if ("failure" in found) {
-    return [{ verdict: "FAILED", text: `relay ${name}: the name has no address: ${shown(found.failure)}` }];
+    return [{ verdict: "FAILED", about, text: `the name has no address: ${shown(found.failure)}` }];
   }
   const probes = await Promise.all(
     found.addresses.map((address) => probe(network, settings, relay, address)),
@@ -126,10 +104,7 @@ async function checkRelay(
   const works = probes.some(({ result }) => result.ok);
   const findings = probes.map((result) => describeProbe(config, relay, result, works));
   if (works || probes.length === 1) return findings;
-  return [
-    ...findings,
-    { verdict: "FAILED", text: `relay ${name}: none of its ${probes.length} addresses works` },
-  ];
+  return [...findings, { verdict: "FAILED", about, text: `none of its ${probes.length} addresses works` }];
 }
 
 /** An address that fails beside one that works costs time, not mail. */
@@ -139,18 +114,21 @@ function describeProbe(
   { address, dialogue, result }: Probe,
   works: boolean,
 ): Finding {
-  const name = nameOf(relay, address);
+  const about = aboutRelay(relay, address);
   if (!result.ok) {
     return {
       verdict: works ? "warning" : "FAILED",
-      text: `relay ${name}: ${shown(result.reason)}`,
+      about,
+      text: shown(result.reason),
       details: dialogue.map(shown),
     };
   }
   const transport = describeTransport(config, result);
   return {
     verdict: transport.verdict,
-    text: `relay ${name}: ready after ${result.readyMs} ms`,
+    about,
+    degraded: `${about} in plaintext`,
+    text: `ready after ${result.readyMs} ms`,
     details: [
       transport.text,
       ...(config.relayUsername === undefined ? [] : [`authenticated as ${config.relayUsername}`]),
@@ -195,6 +173,6 @@ function describeOffer({ relayTls }: Config, { offer, tls }: ProbeSuccess): read
   return [`offers ${list(true)}`, `lacks ${list(false)}`];
 }
 
-function nameOf(relay: RelayHost, address: string): string {
-  return describePlace({ relay, address, withoutTls: false });
+function aboutRelay(relay: RelayHost, address: string): string {
+  return `relay ${describePlace({ relay, address, withoutTls: false })}`;
 }

@@ -4,12 +4,15 @@
  * Contract: values are wire strings or octets as they were on the wire; escaped when shown.
  */
 import { shown } from "./print.ts";
+import { columnsMax, fold } from "./terminal.ts";
 
 export type Party = "client" | "proxy" | "relay";
 
 const dataLinesMax = 6;
-const dataColumnsMax = 76;
 const partyColumns = "client -> proxy  ".length;
+/** The demo indents by two. */
+const lineColumnsMax = columnsMax - 2;
+const dataColumnsMax = lineColumnsMax - partyColumns - "| …".length;
 
 export class Dialogue {
   readonly #lines: string[] = [];
@@ -36,6 +39,7 @@ export class Dialogue {
   }
 
   #add(from: Party, to: Party, text: string): void {
-    this.#lines.push(`${`${from} -> ${to}`.padEnd(partyColumns)}${text}`.trimEnd());
+    const line = `${`${from} -> ${to}`.padEnd(partyColumns)}${text}`.trimEnd();
+    this.#lines.push(fold(line, " ".repeat(partyColumns + 2), lineColumnsMax));
   }
 }

@@ -10,6 +10,7 @@ import { visible } from "../config/values.ts";
 import { type DkimKeys, type DkimResult, verifyDkim } from "./demo-dkim.ts";
 import { splitReceived } from "./demo-message.ts";
 import { shown } from "./print.ts";
+import { fold } from "./terminal.ts";
 
 export interface Report {
   readonly text: string;
@@ -36,11 +37,11 @@ export async function reportArrival(sent: Buffer, arrived: Buffer, keys: DkimKey
     "Octets",
     "",
     row("sent", describeOctets(sent)),
-    row("arrived", `${describeOctets(rest)}${split === undefined ? "" : ", less the Received field"}`),
+    row("arrived", describeOctets(rest, split === undefined ? "" : ", less the Received field")),
     row("the same", same ? "yes" : `NO, ${describeDifference(sent, rest)}`),
     ...describeDkim(verifyDkim(sent, keys), verifyDkim(arrived, keys)),
   ];
-  return { text: `${lines.join("\n")}\n`, same };
+  return { text: `${fold(lines.join("\n"), " ".repeat(2 + labelColumns))}\n`, same };
 }
 
 function row(label: string, value: string): string {
@@ -87,13 +88,14 @@ function addresses(to: AddressObject | AddressObject[] | undefined): string {
 
 function describeAttachment({ filename, contentType, size, checksum }: Attachment): string {
   const name = filename === undefined ? "without a name" : visible(filename);
-  return row("Attachment", `${name}, ${visible(contentType)}, ${size} octets, SHA-256 ${checksum}`);
+  return row("Attachment", `${name}, ${visible(contentType)}, ${size} octets, SHA-256\n${row("", checksum)}`);
 }
 
 // --- The octets ------------------------------------------------------------------------------------------------
 
-function describeOctets(octets: Buffer): string {
-  return `SHA-256 ${createHash("sha256").update(octets).digest("hex")}, ${octets.length} octets`;
+function describeOctets(octets: Buffer, note = ""): string {
+  const digest = createHash("sha256").update(octets).digest("hex");
+  return `${octets.length} octets${note}, SHA-256\n${row("", digest)}`;
 }
 
 function describeDifference(sent: Buffer, arrived: Buffer): string {

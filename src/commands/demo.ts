@@ -3,8 +3,8 @@
  * A relay of our own (demo-relay.ts) and the real proxy (net/server.ts) listen on free loopback ports, a client
  * (demo-client.ts) sends the message, and what was said and what arrived is printed. Nothing leaves the machine,
  * nothing touches the disk, and no configuration is read but the defaults.
- * Exit status: 0 if the octets that arrived are those that were sent, but for one Received field; else 1; 78 for
- * arguments that are wrong.
+ * The last line is the verdict: `ok` with exit status 0 if the octets that arrived are those that were sent, but for
+ * one Received field; else `FAILED`, with 1. Exit status 78 for arguments that are wrong.
  * Not here: the message's own wire form (demo-message.ts), what is told of the arrival (demo-report.ts).
  */
 import { load } from "../config/load.ts";
@@ -18,6 +18,7 @@ import { assert } from "../ops/assert.ts";
 import { type LogEvent, logLine } from "../ops/events.ts";
 import { formatLine } from "../ops/log.ts";
 import { commit, version } from "../version.ts";
+import { formatVerdict } from "./check-finding.ts";
 import { type Sent, sendMessage } from "./demo-client.ts";
 import { Dialogue } from "./demo-dialogue.ts";
 import { type DemoMessage, readMessage } from "./demo-message.ts";
@@ -26,6 +27,7 @@ import { reportArrival } from "./demo-report.ts";
 import { print } from "./print.ts";
 import { sampleKeys, sampleMessage } from "./sample-message.ts";
 import { exitConfig, explain, resolverOf, serverSettings } from "./settings.ts";
+import { fold } from "./terminal.ts";
 
 /** For the whole of it; a message of the largest size takes seconds. */
 const demoMsMax = 120_000;
@@ -51,23 +53,33 @@ export async function demo(args: readonly string[]): Promise<number> {
 async function show(name: string, message: DemoMessage): Promise<number> {
   const { octets, changes } = message;
   await print(
-    `smtpproxy ${version} (${commit}): the demo sends ${name}, ${octets.length} octets\n` +
-      changes.map((change) => `Of the file, ${change}.\n`).join(""),
+    fold(
+      `smtpproxy ${version} (${commit}): the demo sends ${name}, ${octets.length} octets\n` +
+        changes.map((change) => `Of the file, ${change}.\n`).join(""),
+      "  ",
+    ),
   );
   const passage = await passThrough(octets);
   await print(`\nWhat was said\n\n${indent(passage.dialogue)}`);
-  await print(`\nThe proxy's log\n\n${indent(passage.log)}\n`);
+  await print(`\nThe proxy's log\n\n${fold(indent(passage.log), "      ")}\n`);
   const [arrived, ...others] = passage.arrived;
   if (!passage.sent.ok || arrived === undefined || others.length > 0) {
     const fault = passage.sent.ok
       ? `${passage.arrived.length} messages arrived instead of one`
       : passage.sent.fault;
-    explain([`the demo failed: ${fault}`]);
-    return 1;
+    return conclude("FAILED", fault);
   }
   const report = await reportArrival(octets, arrived.octets, sampleKeys);
-  await print(report.text);
-  return report.same ? 0 : 1;
+  await print(`${report.text}\n`);
+  return report.same
+    ? conclude("ok", "the message arrived as it was sent, octet for octet")
+    : conclude("FAILED", "the message that arrived is not the one that was sent");
+}
+
+/** The last line. */
+async function conclude(verdict: "ok" | "FAILED", text: string): Promise<number> {
+  await print(`${formatVerdict(verdict)}${text}\n`);
+  return verdict === "ok" ? 0 : 1;
 }
 
 interface Passage {

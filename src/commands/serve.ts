@@ -4,6 +4,7 @@
  * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
+import { describe } from "../config/findings.ts";
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
 import { tooFewDescriptors } from "../net/descriptors.ts";
@@ -52,9 +53,12 @@ export async function serve(args: readonly string[]): Promise<number> {
   const settings = serverSettings(config);
   const certificate = readCertificate(config);
   const inherited = inheritedSockets(process.env, process.pid);
-  const faults = [settings, certificate, inherited].flatMap((result) =>
-    result === undefined || result.ok ? [] : [result.fault],
-  );
+  const faults = [
+    ...(settings.ok ? [] : [`${settings.option}: ${settings.fault}`]),
+    ...[certificate, inherited].flatMap((result) =>
+      result === undefined || result.ok ? [] : [result.fault],
+    ),
+  ];
   if (!settings.ok || !inherited.ok || certificate?.ok === false) {
     explain(faults);
     return exitConfig;
@@ -76,7 +80,9 @@ export async function serve(args: readonly string[]): Promise<number> {
   }
   const relay = config.relayHosts.map(({ text }) => text).join(", ");
   shell.log({ event: "start", version: `${version} (${commit})`, relay });
-  for (const warning of loaded.warnings) shell.log({ event: "configuration", warning });
+  for (const warning of loaded.warnings) {
+    shell.log({ event: "configuration", warning: describe(warning) });
+  }
   if (certificate !== undefined) tellCertificate(shell, config, certificate);
   const targets: readonly ListenTarget[] =
     inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;

@@ -5,9 +5,9 @@
  */
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { describe } from "../config/findings.ts";
+import { describe, type Finding } from "../config/findings.ts";
 import { load, type Sources } from "../config/load.ts";
-import type { Config } from "../config/options.ts";
+import { type Config, OPTIONS } from "../config/options.ts";
 import { DnsResolver } from "../net/dns-resolver.ts";
 import type { DnsServer } from "../net/dns-transport.ts";
 import type { PoolSettings } from "../net/relay-pool.ts";
@@ -27,7 +27,7 @@ export const exitConfig = 78;
 export interface Loaded {
   readonly config: Config;
   readonly sources: Sources;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Finding[];
 }
 
 /** The configuration, or undefined after every fault was written to stderr. */
@@ -38,9 +38,9 @@ export function loadOrExplain(args: readonly string[]): Loaded | undefined {
     hostName: hostname(),
     readFile: (path) => readFileSync(path, "utf8"),
   });
-  const warnings = loaded.warnings.map(describe);
+  const { warnings } = loaded;
   if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
-  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${warning}`)]);
+  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${describe(warning)}`)]);
   return undefined;
 }
 
@@ -51,11 +51,11 @@ export function explain(faults: readonly string[]): void {
 
 export type LoadedSettings =
   | { readonly ok: true; readonly settings: ServerSettings }
-  | { readonly ok: false; readonly fault: string };
+  | { readonly ok: false; readonly option: string; readonly fault: string };
 
 export function serverSettings(config: Config): LoadedSettings {
   const authorities = relayAuthorities(config);
-  if (!authorities.ok) return authorities;
+  if (!authorities.ok) return { ...authorities, option: OPTIONS.relayCa.name };
   const pool: PoolSettings = {
     ...relaySettings(config),
     relays: config.relayHosts,
@@ -82,8 +82,7 @@ export function relayAuthorities(
   | { readonly ok: true; readonly authorities: readonly string[] | undefined }
   | { readonly ok: false; readonly fault: string } {
   if (config.relayCa === undefined) return { ok: true, authorities: undefined };
-  const loaded = loadAuthorities(config.relayCa);
-  return loaded.ok ? loaded : { ok: false, fault: `RELAY_CA: ${loaded.fault}` };
+  return loadAuthorities(config.relayCa);
 }
 
 export function relaySettings(config: Config): RelaySettings {

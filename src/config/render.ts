@@ -23,11 +23,13 @@ function sections(): readonly { readonly heading: string; readonly options: read
   }));
 }
 
-/** The text of --help for `serve`. */
-export function renderHelp(): string {
+/** The text of --help. `commands`: what there is besides options, as it is to be shown. */
+export function renderHelp(commands: string): string {
   const introduction = paragraphs([
     "smtpproxy accepts mail and relays it, in the same SMTP session, to a relay host. It stores nothing.",
-    "Usage: smtpproxy [serve] --relay-host HOST:PORT[,...] [--config FILE] [OPTION...]",
+    "Usage: smtpproxy [COMMAND] --relay-host HOST:PORT[,...] [--config FILE] [OPTION...]",
+  ]);
+  const explanations = paragraphs([
     "Each option is a flag, an environment variable (--relay-host is RELAY_HOST), or a line such as " +
       "RELAY_HOST=smtp.example.com in FILE, which has the syntax of systemd's EnvironmentFile. " +
       "A flag beats the environment, which beats the file. " +
@@ -44,7 +46,7 @@ export function renderHelp(): string {
     "  1   failed while starting or at work",
     "  78  the configuration is wrong; nothing was started",
   ];
-  return `${[introduction, ...options, statuses.join("\n")].join("\n\n")}\n`;
+  return `${[introduction, commands, explanations, ...options, statuses.join("\n")].join("\n\n")}\n`;
 }
 
 function helpOf(option: Option<unknown>): string {

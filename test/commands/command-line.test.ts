@@ -11,17 +11,25 @@ beforeAll(() => {
 afterAll(cleanUp);
 
 test("--version tells version and commit", async () => {
-  for (const flag of ["--version", "-V"]) {
-    const { status, stdout, stderr } = await run([flag]);
+  for (const args of [["--version"], ["-V"], ["version"], ["check", "--version"]]) {
+    const { status, stdout, stderr } = await run(args);
     expect(stdout).toMatch(/^smtpproxy \d+\.\d+\.\d+ \(([0-9a-f]{12}|unknown)\)\n$/);
     expect([status, stderr]).toEqual([0, ""]);
   }
 });
 
 test("--help tells every command and every option", async () => {
-  for (const args of [["--help"], ["-h"], ["check", "--help"], ["demo", "--help"], ["serve", "--help"]]) {
+  for (const args of [
+    ["--help"],
+    ["-h"],
+    ["help"],
+    ["check", "--help"],
+    ["demo", "-h"],
+    ["serve", "--help"],
+  ]) {
     const { status, stdout, stderr } = await run(args);
     expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout.indexOf("Commands:")).toBeLessThan(stdout.indexOf("--listen-address"));
     for (const command of ["serve", "check", "demo"])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
     for (const property of PROPERTIES) {
