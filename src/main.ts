@@ -3,6 +3,7 @@
  * citty takes unknown flags and flags without a value in silence.
  */
 import { defineCommand, runCommand } from "citty";
+import { complain, print } from "./commands/print.ts";
 import { renderHelp } from "./config/render.ts";
 import { commit, version } from "./version.ts";
 
@@ -37,8 +38,7 @@ const flags: Readonly<Record<string, string>> = {
 };
 
 async function tell(text: string): Promise<number> {
-  const { print } = await import("./commands/print.ts");
-  await print(text);
+  print(text);
   return 0;
 }
 
@@ -69,7 +69,7 @@ function withCommand(args: readonly string[]): readonly [command: string, ...res
 
 const [command, ...rest] = withCommand(process.argv.slice(2));
 if (!Object.hasOwn(commands, command)) {
-  process.stderr.write(`smtpproxy: there is no command “${command}”; see smtpproxy --help\n`);
+  complain(`smtpproxy: there is no command “${command}”; see smtpproxy --help\n`);
   process.exit(78);
 }
 await runCommand(main, { rawArgs: [command, ...rest] });

@@ -28,7 +28,7 @@ export async function check(args: readonly string[]): Promise<number> {
   const loaded = loadOrExplain(args);
   if (loaded === undefined) return exitConfig;
   const { config, sources, warnings } = loaded;
-  await print(`smtpproxy ${version} (${commit}): check\n\n`);
+  print(`smtpproxy ${version} (${commit}): check\n\n`);
   const progress = new Progress(process.stderr.isTTY === true, (text) => {
     process.stderr.write(text);
   });
@@ -36,7 +36,7 @@ export async function check(args: readonly string[]): Promise<number> {
   const findings: Finding[] = [];
   const tell = async (some: readonly Finding[]): Promise<void> => {
     findings.push(...some);
-    await print(some.map(formatFinding).join(""));
+    print(some.map(formatFinding).join(""));
   };
   await tell(
     warnings.map(({ option, source, reason }) => ({
@@ -53,9 +53,9 @@ export async function check(args: readonly string[]): Promise<number> {
   else await tell([{ verdict: "FAILED", about: settings.option, text: settings.fault }]);
   await tell(await zones);
 
-  await print(`\nThe configuration\n\n${renderConfig(withoutKeys(config), sources)}\n`);
+  print(`\nThe configuration\n\n${renderConfig(withoutKeys(config), sources)}\n`);
   const { ok, line } = conclusion(findings);
-  await print(line);
+  print(line);
   return ok ? 0 : 1;
 }
 

@@ -52,7 +52,7 @@ export async function demo(args: readonly string[]): Promise<number> {
 
 async function show(name: string, message: DemoMessage): Promise<number> {
   const { octets, changes } = message;
-  await print(
+  print(
     fold(
       `smtpproxy ${version} (${commit}): the demo sends ${name}, ${octets.length} octets\n` +
         changes.map((change) => `Of the file, ${change}.\n`).join(""),
@@ -60,8 +60,8 @@ async function show(name: string, message: DemoMessage): Promise<number> {
     ),
   );
   const passage = await passThrough(octets);
-  await print(`\nWhat was said\n\n${indent(passage.dialogue)}`);
-  await print(`\nThe proxy's log\n\n${fold(indent(passage.log), "      ")}\n`);
+  print(`\nWhat was said\n\n${indent(passage.dialogue)}`);
+  print(`\nThe proxy's log\n\n${fold(indent(passage.log), "      ")}\n`);
   const [arrived, ...others] = passage.arrived;
   if (!passage.sent.ok || arrived === undefined || others.length > 0) {
     const fault = passage.sent.ok
@@ -70,7 +70,7 @@ async function show(name: string, message: DemoMessage): Promise<number> {
     return conclude("FAILED", fault);
   }
   const report = await reportArrival(octets, arrived.octets, sampleKeys);
-  await print(`${report.text}\n`);
+  print(`${report.text}\n`);
   return report.same
     ? conclude("ok", "the message arrived as it was sent, octet for octet")
     : conclude("FAILED", "the message that arrived is not the one that was sent");
@@ -78,7 +78,7 @@ async function show(name: string, message: DemoMessage): Promise<number> {
 
 /** The last line. */
 async function conclude(verdict: "ok" | "FAILED", text: string): Promise<number> {
-  await print(`${formatVerdict(verdict)}${text}\n`);
+  print(`${formatVerdict(verdict)}${text}\n`);
   return verdict === "ok" ? 0 : 1;
 }
 

@@ -20,6 +20,7 @@ import type { RelaySettings } from "../proxy/relay-messages.ts";
 import { AddressSet } from "../screening/addresses.ts";
 import { ZoneHealth } from "../screening/dnsbl-zones.ts";
 import { PassedClients } from "../screening/passed-clients.ts";
+import { complain } from "./print.ts";
 
 /** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */
 export const exitConfig = 78;
@@ -46,7 +47,7 @@ export function loadOrExplain(args: readonly string[]): Loaded | undefined {
 
 /** Tells faults on stderr, one a line. */
 export function explain(faults: readonly string[]): void {
-  for (const fault of faults) process.stderr.write(`smtpproxy: ${fault}\n`);
+  for (const fault of faults) complain(`smtpproxy: ${fault}\n`);
 }
 
 export type LoadedSettings =
