@@ -21,7 +21,7 @@ import { checkDnsbl } from "./check-dnsbl.ts";
 import { conclusion, type Finding, formatFinding } from "./check-finding.ts";
 import { Progress } from "./check-progress.ts";
 import { describeFault, type Probe, type ProbeSuccess, probe, relayAddresses } from "./check-relay.ts";
-import { print, shown } from "./print.ts";
+import { complain, print, shown } from "./print.ts";
 import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
 
 export async function check(args: readonly string[]): Promise<number> {
@@ -29,9 +29,7 @@ export async function check(args: readonly string[]): Promise<number> {
   if (loaded === undefined) return exitConfig;
   const { config, sources, warnings } = loaded;
   print(`smtpproxy ${version} (${commit}): check\n\n`);
-  const progress = new Progress(process.stderr.isTTY === true, (text) => {
-    process.stderr.write(text);
-  });
+  const progress = new Progress(process.stderr.isTTY === true, complain);
 
   const findings: Finding[] = [];
   const tell = async (some: readonly Finding[]): Promise<void> => {

@@ -44,7 +44,13 @@ const commands: Readonly<Record<string, () => Command>> = {
   demo: () => ({ args: ["demo"], environment: {}, first: /^\S/, last: /\S\n$/, on: "stdout" }),
   "--help": () => ({ args: ["--help"], environment: {}, first: /^\S/, last: /\S\n$/, on: "stdout" }),
   help: () => ({ args: ["help"], environment: {}, first: /^\S/, last: /\S\n$/, on: "stdout" }),
-  version: () => ({ args: ["version"], environment: {}, first: /^smtpproxy \d/, last: /\)\n$/, on: "stdout" }),
+  version: () => ({
+    args: ["version"],
+    environment: {},
+    first: /^smtpproxy \d/,
+    last: /\)\n$/,
+    on: "stdout",
+  }),
   "--version": () => ({
     args: ["--version"],
     environment: {},
