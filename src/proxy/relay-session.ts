@@ -1,24 +1,22 @@
 /**
  * The client half of SMTP, towards the relay, as a machine without sockets or clock: from the greeting through
- * EHLO, STARTTLS and AUTH to `ready`, then mail after mail until it is lost or told to end.
+ * EHLO, STARTTLS and AUTH (relay-setup.ts) to `ready`, then mail after mail until it is lost or told to end.
  *
  * Contract: `receive(event, now)`, then `drain()` the actions, then ask `deadline()`. Orders come from a transaction
  * and are answered by reports in the same order. After the report `lost` nothing follows and every event is ignored.
  * A reply counts only for a command that was sent and has not been answered; anything else loses the connection, so
  * that no stray 250 is ever taken for the relay's word on a message.
  *
- * Not here: which relay is dialled, and when again (relay-route.ts); what the client hears (failures.ts,
- * transaction.ts); keeping idle connections (net/relay-pool.ts).
+ * Not here: what each reply of the set-up leads to (relay-setup.ts); which relay is dialled, and when again
+ * (relay-route.ts); what the client hears (failures.ts, transaction.ts); keeping idle connections (net/relay-pool.ts).
  * Rejected: pipelining the dot with the next MAIL. The relay's answer to the dot decides what we do next.
  * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
  */
 import { assert, unreachable } from "../ops/assert.ts";
-import { noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
 import { judgeDotAnswer } from "./dot-answer.ts";
-import type { Failure, SetupStep } from "./failures.ts";
-import { type AuthMove, type AuthStep, continueAuth, startAuth } from "./relay-auth.ts";
+import type { Failure } from "./failures.ts";
 import type {
   RelayAction,
   RelayCommand,
@@ -27,9 +25,10 @@ import type {
   RelayReport,
   RelaySettings,
 } from "./relay-messages.ts";
+import { RelaySetup, type SetupAwaited, type SetupMove } from "./relay-setup.ts";
 
 /** What the next reply belongs to. */
-type Step = SetupStep | "HELO" | AuthStep | RelayCommand | "RSET";
+type Step = SetupAwaited | RelayCommand | "RSET";
 /** "setup" up to `ready`; "open": commands may be sent; "mail-data": 354 was said; "over": of no use any more. */
 type Phase = "setup" | "handshake" | "open" | "mail-data" | "over";
 
@@ -39,11 +38,10 @@ const LF = 0x0a;
 
 export class RelaySession {
   readonly #settings: RelaySettings;
+  readonly #setup: RelaySetup;
   readonly #reader = new ReplyReader();
   #actions: RelayAction[] | undefined;
   #phase: Phase = "setup";
-  #offer: RelayOffer = noOffer;
-  #secured = false;
   /** Commands sent and not answered, oldest first. */
   readonly #awaited: Step[] = [];
   /** Commands not sent yet, since the relay does not offer PIPELINING. Bounded by the client's MAX_RECIPIENTS. */
@@ -68,6 +66,7 @@ export class RelaySession {
   /** `dialledAt`: the connect timeout runs from there up to the relay's greeting. */
   constructor(settings: RelaySettings, dialledAt: number) {
     this.#settings = settings;
+    this.#setup = new RelaySetup(settings);
     this.#since = dialledAt;
   }
 
@@ -75,10 +74,8 @@ export class RelaySession {
     if (this.#phase === "over") return;
     switch (event.type) {
       case "opened":
-        if (this.#settings.tls === "implicit") {
-          this.#phase = "handshake";
-          this.#secure();
-        } else this.#awaited.push("greeting");
+        this.#setUp(this.#setup.opened(), now);
+        if (this.#isSecuring()) this.#secure();
         break;
       case "octets":
         this.#read(event.octets, event.unsent ?? false, now);
@@ -164,11 +161,15 @@ export class RelaySession {
         assert(!this.#mailOpen && this.#awaited.length === 0, "MAIL starts a transaction");
         this.#mailOpen = true;
         this.#idleSince = undefined;
-        this.#send("MAIL", formatMail(order.path, order.parameters, order.traceOctets, this.#offer), now);
+        this.#send(
+          "MAIL",
+          formatMail(order.path, order.parameters, order.traceOctets, this.#setup.offer),
+          now,
+        );
         break;
       case "rcpt":
         assert(this.#mailOpen, "RCPT follows MAIL");
-        this.#send("RCPT", formatRcpt(order.address, order.parameters, this.#offer), now);
+        this.#send("RCPT", formatRcpt(order.address, order.parameters, this.#setup.offer), now);
         break;
       case "data":
         assert(this.#mailOpen && this.#awaited.length === 0, "DATA follows the answers to the envelope");
@@ -258,37 +259,16 @@ export class RelaySession {
 
   #answered(reply: Reply, now: number): void {
     const step = this.#awaited.shift();
-    const { credentials } = this.#settings;
-    const [mechanism] = this.#offer.auth;
     this.#since = now;
     switch (step) {
       case undefined:
         this.#unsolicited(reply);
         break;
-      case "greeting":
-        if (reply.code !== 220) this.#quit({ kind: "refused-setup", step, reply });
-        else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
-        break;
-      case "EHLO":
-        if (reply.code === 250) this.#ehloAnswered(reply, now);
-        else if (reply.code >= 500 && !this.#needsExtensions()) {
-          this.#send("HELO", `HELO ${this.#settings.heloName}`, now);
-        } else this.#quit({ kind: "refused-setup", step, reply });
-        break;
-      case "HELO":
-        if (reply.code === 250) this.#ready();
-        else this.#quit({ kind: "refused-setup", step: "EHLO", reply });
-        break;
-      case "STARTTLS":
-        if (reply.code === 220) this.#phase = "handshake";
-        else if (this.#plainWillDo()) this.#ready();
-        else this.#quit({ kind: "refused-setup", step, reply });
-        break;
-      case "AUTH":
-      case "AUTH user name":
-      case "AUTH password":
-        assert(credentials !== undefined && mechanism !== undefined, "AUTH was begun with both");
-        this.#authMoves(continueAuth(mechanism, step, reply, credentials), reply, now);
+      case "MAIL":
+      case "RCPT":
+      case "DATA":
+      case "end of mail data":
+        this.#mailAnswered(step, reply, now);
         break;
       case "RSET":
         if (reply.code < 300) {
@@ -297,7 +277,7 @@ export class RelaySession {
         } else this.#quit({ kind: "garbled", detail: "RSET refused" });
         break;
       default:
-        this.#mailAnswered(step, reply, now);
+        this.#setUp(this.#setup.answered(step, reply), now);
     }
   }
 
@@ -332,36 +312,27 @@ export class RelaySession {
 
   // --- Setting up --------------------------------------------------------------------------------------------
 
-  #needsExtensions(): boolean {
-    return this.#settings.credentials !== undefined || !["off", "opportunistic"].includes(this.#settings.tls);
-  }
-
-  #plainWillDo(): boolean {
-    return this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
-  }
-
-  #ehloAnswered(reply: Reply, now: number): void {
-    const offer = parseEhloReply(reply);
-    this.#offer = offer;
-    const { tls, credentials } = this.#settings;
-    if (!this.#secured && tls !== "off") {
-      if (offer.starttls) this.#send("STARTTLS", "STARTTLS", now);
-      else if (this.#plainWillDo()) this.#ready();
-      else this.#quit({ kind: "tls-not-offered" });
-    } else if (credentials === undefined) {
-      this.#ready();
-    } else {
-      assert(this.#secured, "credentials travel over TLS only");
-      const [mechanism] = offer.auth;
-      if (mechanism === undefined) this.#quit({ kind: "auth-not-offered" });
-      else this.#authMoves(startAuth(mechanism, credentials), reply, now);
+  #setUp(move: SetupMove, now: number): void {
+    switch (move.move) {
+      case "send":
+        this.#send(move.step, move.line, now, move.shown);
+        break;
+      case "await-greeting":
+        this.#awaited.push("greeting");
+        break;
+      case "handshake":
+        this.#phase = "handshake";
+        break;
+      case "ready":
+        this.#phase = "open";
+        this.#report({ type: "ready", offer: this.#setup.offer });
+        break;
+      case "quit":
+        this.#quit(move.failure);
+        break;
+      default:
+        unreachable(move);
     }
-  }
-
-  #authMoves(move: AuthMove, reply: Reply, now: number): void {
-    if (move.move === "done") this.#ready();
-    else if (move.move === "refused") this.#quit({ kind: "refused-setup", step: "AUTH", reply });
-    else this.#send(move.step, move.line, now, move.shown);
   }
 
   #secure(): void {
@@ -371,17 +342,8 @@ export class RelaySession {
   #handshakeDone(now: number): void {
     assert(this.#phase === "handshake", "a handshake was under way");
     this.#phase = "setup";
-    this.#secured = true;
-    // RFC 3207 §4.2: what was offered before counts no more, not even for a relay that knows only HELO within.
-    this.#offer = noOffer;
     this.#since = now;
-    if (this.#settings.tls === "implicit") this.#awaited.push("greeting");
-    else this.#send("EHLO", `EHLO ${this.#settings.heloName}`, now);
-  }
-
-  #ready(): void {
-    this.#phase = "open";
-    this.#report({ type: "ready", offer: this.#offer });
+    this.#setUp(this.#setup.secured(), now);
   }
 
   // --- Sending and ending ------------------------------------------------------------------------------------
@@ -392,7 +354,7 @@ export class RelaySession {
   }
 
   #sendWaiting(now: number): void {
-    while (this.#waiting.length > 0 && (this.#awaited.length === 0 || this.#offer.pipelining)) {
+    while (this.#waiting.length > 0 && (this.#awaited.length === 0 || this.#setup.offer.pipelining)) {
       if (this.#isOver() || this.#saidTooMuch()) return;
       const next = this.#waiting.shift();
       assert(next !== undefined, "a command was waiting");

@@ -188,7 +188,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "offer of before TLS counts within",
-    file: "proxy/relay-session.ts",
+    file: "proxy/relay-setup.ts",
     find: "    this.#offer = noOffer;\n",
     replace: "",
     harm: "whoever stands between decides what we use within TLS",
@@ -260,7 +260,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "without STARTTLS the password is forgotten",
-    file: "proxy/relay-session.ts",
+    file: "proxy/relay-setup.ts",
     find: `tls === "opportunistic" && this.#settings.credentials === undefined;`,
     replace: `tls === "opportunistic";`,
     harm: "whoever strips STARTTLS reads mail that was to be encrypted",
@@ -268,9 +268,9 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "HELO gets around RELAY_TLS",
-    file: "proxy/relay-session.ts",
-    find: "reply.code >= 500 && !this.#needsExtensions()",
-    replace: "reply.code >= 500",
+    file: "proxy/relay-setup.ts",
+    find: "reply.code < 500 || this.#needsExtensions()",
+    replace: "reply.code < 500",
     harm: "a relay that refuses EHLO gets the mail in plain text",
     tests: ["test/transcripts/relay-setup"],
   },
