@@ -107,6 +107,7 @@ export function probe(
     const request = pool.acquire(
       {
         session: "check",
+        network: undefined,
         attached: (connection, offer) => {
           const readyMs = Math.round(network.now() - startedAt);
           result = { ok: true, offer, tls: connection.tls, handshakeFailure: failures[0], readyMs };

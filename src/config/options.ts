@@ -321,7 +321,8 @@ const table = {
     section: "Limits",
     kind: integer(1, 100_000),
     default: "50",
-    meaning: "Connections to the relay at once; beyond it 451 4.3.2.",
+    meaning:
+      "Connections to the relay at a time; further mails wait for one, at most RELAY_CONNECT_TIMEOUT, then get 451 4.3.2.",
   },
   commandTimeoutMs: {
     name: "COMMAND_TIMEOUT",

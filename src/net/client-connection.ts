@@ -18,7 +18,7 @@ import { ClientSession } from "../proxy/client-session.ts";
 import type { Failure } from "../proxy/failures.ts";
 import type { RelayOrder, RelayReport } from "../proxy/relay-messages.ts";
 import { describePlace } from "../proxy/relay-route.ts";
-import { type AddressSet, isTrusted } from "../screening/addresses.ts";
+import { type AddressSet, clientNetwork, isTrusted } from "../screening/addresses.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import type { RelayConnection } from "./relay-connection.ts";
 import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
@@ -52,6 +52,7 @@ export interface ClientSurroundings {
 
 export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   readonly session: string;
+  readonly network: string | undefined;
   readonly #shell: Shell;
   readonly #socket: Socket;
   readonly #around: ClientSurroundings;
@@ -75,6 +76,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     this.#address = socket.remote.family === "unix" ? "" : socket.remote.address;
     const { policy, surroundings, screening, trusted } = around;
     const trustedHere = isTrusted(trusted, this.#address);
+    this.network = trustedHere ? undefined : clientNetwork(this.#address);
     const facts = { session: this.session, address: this.#address, isTrusted: trustedHere };
     const now = shell.network.now();
     const remembered = screening.memory.has(this.#address, now) ? "remembered" : undefined;

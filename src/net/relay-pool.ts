@@ -1,32 +1,27 @@
 /**
- * Relay connections for transactions: an idle one if there is, else a fresh one along the route of relays.
+ * Relay connections for transactions: an idle one if there is, else a fresh one along the route of relays, else the
+ * next that comes free.
  *
  * Contract: `acquire` answers its client with `attached` or `unavailable`, once, unless the request is cancelled; it
  * may do so before it returns. Whoever is attached orders `release` or `drop` at the end; a connection that reports
- * `idle` comes back here by itself. Never more than `connectionsMax` at once, dials included.
- * Not here: which relay comes next, and what rests (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
+ * `idle` comes back here by itself. Never more than `connectionsMax` at once, dials included: beyond it a request
+ * waits, at most `connectTimeoutMs`. A connection that comes free goes to who waits, and if nobody does, to the oldest
+ * that waits for its own dial; that dial goes on, for the next mail.
+ * Not here: whose turn it is (proxy/relay-queue.ts); dialling (relay-acquisition.ts); which relay comes next, and what
+ * rests (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
  */
 import type { Surroundings } from "../proxy/client-messages.ts";
-import { describeFailure, type Failure } from "../proxy/failures.ts";
-import type { RelayReport, RelaySettings } from "../proxy/relay-messages.ts";
-import {
-  describePlace,
-  type RelayHost,
-  type RelayPlace,
-  RelayRoute,
-  RestingPlaces,
-  type RouteStep,
-} from "../proxy/relay-route.ts";
+import type { Failure } from "../proxy/failures.ts";
+import type { RelayReport } from "../proxy/relay-messages.ts";
+import { RelayQueue, type RelayRequester } from "../proxy/relay-queue.ts";
+import { RestingPlaces } from "../proxy/relay-route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
-import { RelayConnection, type RelayUser } from "./relay-connection.ts";
-import { type Shell, stackOf } from "./shell.ts";
-import type { Dial } from "./socket.ts";
+import { Acquisition, type DialSettings } from "./relay-acquisition.ts";
+import type { RelayConnection, RelayUser } from "./relay-connection.ts";
+import type { Shell } from "./shell.ts";
 
-export interface PoolSettings extends RelaySettings {
-  readonly relays: readonly RelayHost[];
+export interface PoolSettings extends DialSettings {
   readonly connectionsMax: number;
-  /** PEM authorities that vouch for the relay; undefined: the system's. */
-  readonly authorities: readonly string[] | undefined;
 }
 
 /** What the pool keeps up to date for all sessions: the relay's last offer. */
@@ -36,6 +31,8 @@ export interface PoolSurroundings extends Surroundings {
 
 /** Whoever asks for a connection, and uses it once it is attached. */
 export interface RelayClient extends RelayUser {
+  /** Shares the connections with other networks (proxy/relay-queue.ts); undefined: has no share. */
+  readonly network: string | undefined;
   attached(connection: RelayConnection, offer: RelayOffer, reused: boolean): void;
   unavailable(failure: Failure): void;
 }
@@ -50,67 +47,65 @@ interface IdleConnection {
   readonly offer: RelayOffer;
 }
 
+interface Request extends RelayRequester {
+  readonly client: RelayClient;
+  /** While it waits for its turn. */
+  timer?: { cancel(): void };
+  /** While it is dialled for. */
+  acquisition?: Acquisition;
+}
+
 export class RelayPool {
   readonly #shell: Shell;
   readonly #settings: PoolSettings;
   readonly #surroundings: PoolSurroundings;
   readonly #resting = new RestingPlaces();
+  readonly #queue: RelayQueue<Request>;
   /** The most recently used is last, and is taken first. */
   readonly #idle: IdleConnection[] = [];
   readonly #open = new Set<RelayConnection>();
-  #dialling = 0;
+  readonly #users = new Map<RelayConnection, Request>();
+  /** Those that are dialled for, oldest first. */
+  readonly #dialledFor = new Set<Request>();
+  /** Dials whose mail has taken another connection. */
+  readonly #spare = new Set<Acquisition>();
+  #isServing = false;
   #stopped = false;
 
   constructor(shell: Shell, settings: PoolSettings, surroundings: PoolSurroundings) {
     this.#shell = shell;
     this.#settings = settings;
     this.#surroundings = surroundings;
+    this.#queue = new RelayQueue(settings.connectionsMax);
   }
 
   /** Open connections and dials under way. */
   get connections(): number {
-    return this.#open.size + this.#dialling;
+    return this.#open.size + this.#dialledFor.size + this.#spare.size;
   }
 
   get idleConnections(): number {
     return this.#idle.length;
   }
 
+  /** Mails that wait for a connection to come free. */
+  get waiting(): number {
+    return this.#queue.requesters.length;
+  }
+
   /** `fresh`: the last idle connection turned out dead, so none is trusted. */
   acquire(client: RelayClient, fresh: boolean): RelayRequest {
     if (fresh) this.#dismissIdle();
-    else {
-      const idle = this.#takeIdle();
-      if (idle !== undefined) {
-        idle.connection.use(client);
-        client.attached(idle.connection, idle.offer, true);
-        return { cancel: () => {} };
-      }
+    const request: Request = { client, fresh, network: client.network };
+    this.#queue.add(request);
+    try {
+      this.#serve();
+      if (this.#queue.has(request)) this.#await(request);
+    } catch (error) {
+      this.#cancel(request);
+      throw error;
     }
-    // An idle connection that may not serve now is worth less than one that may.
-    if (this.connections >= this.#settings.connectionsMax) this.#idle[0]?.connection.dismiss();
-    if (this.connections >= this.#settings.connectionsMax) {
-      client.unavailable({ kind: "busy" });
-      return { cancel: () => {} };
-    }
-    this.#dialling += 1;
-    return new Acquisition(this.#shell, this.#settings, this.#resting, {
-      session: client.session,
-      done: (connection, offer) => {
-        this.#dialling -= 1;
-        this.#open.add(connection);
-        this.#surroundings.relayOffer = offer;
-        connection.use(client);
-        client.attached(connection, offer, false);
-      },
-      gaveUp: (failure) => {
-        this.#dialling -= 1;
-        client.unavailable(failure);
-      },
-      cancelled: () => {
-        this.#dialling -= 1;
-      },
-    });
+    return { cancel: () => this.#cancel(request) };
   }
 
   /** The user of a connection is through with it; its `session` stays in the log. Its reports come to the pool until it is idle or lost. */
@@ -122,6 +117,8 @@ export class RelayPool {
         else if (report.type === "idle") this.#keep({ connection, offer });
       },
     });
+    this.#letGo(connection);
+    this.#serve();
   }
 
   /** A connection is no more. May be told more than once. */
@@ -129,161 +126,140 @@ export class RelayPool {
     this.#open.delete(connection);
     const index = this.#idle.findIndex((idle) => idle.connection === connection);
     if (index !== -1) this.#idle.splice(index, 1);
+    this.#letGo(connection);
+    this.#serve();
   }
 
   /** Keeps nothing any more; connections in use live on. */
   stop(): void {
     this.#stopped = true;
+    for (const acquisition of this.#spare) acquisition.cancel();
     this.#dismissIdle();
   }
 
-  #keep(idle: IdleConnection): void {
-    if (this.#stopped) idle.connection.dismiss();
-    else this.#idle.push(idle);
+  #await(request: Request): void {
+    request.timer = this.#shell.network.timer(this.#settings.connectTimeoutMs, () => {
+      this.#queue.remove(request);
+      request.client.unavailable({ kind: "busy" });
+    });
   }
 
-  #takeIdle(): IdleConnection | undefined {
+  #cancel(request: Request): void {
+    request.timer?.cancel();
+    this.#queue.remove(request);
+    request.acquisition?.cancel();
+  }
+
+  #letGo(connection: RelayConnection): void {
+    const request = this.#users.get(connection);
+    this.#users.delete(connection);
+    if (request !== undefined) this.#queue.letGo(request);
+  }
+
+  /** Whoever is told may ask again or give back at once: that is seen by the round that runs. */
+  #serve(): void {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    try {
+      for (let next = this.#next(); next !== undefined; next = this.#next()) {
+        if (next.step === "make-room") this.#idle[0]?.connection.dismiss();
+        else if (next.step === "reuse") this.#reuse(next.requester);
+        else this.#dialFor(next.requester);
+      }
+    } finally {
+      this.#isServing = false;
+    }
+  }
+
+  #next(): ReturnType<RelayQueue<Request>["step"]> {
+    return this.#queue.step({
+      connections: this.connections,
+      idle: this.#idle.length,
+      usableIdle: this.#usableIdle() === -1 ? 0 : 1,
+    });
+  }
+
+  #reuse(request: Request): void {
+    const [idle] = this.#idle.splice(this.#usableIdle(), 1);
+    if (idle !== undefined) this.#attach(request, idle, true);
+  }
+
+  #attach(request: Request, { connection, offer }: IdleConnection, reused: boolean): void {
+    request.timer?.cancel();
+    this.#users.set(connection, request);
+    connection.use(request.client);
+    request.client.attached(connection, offer, reused);
+  }
+
+  #dialFor(request: Request): void {
+    request.timer?.cancel();
+    this.#dialledFor.add(request);
+    /** The mail may have taken another connection by then. */
+    const ended = (): boolean => {
+      if (acquisition !== undefined) this.#spare.delete(acquisition);
+      delete request.acquisition;
+      return this.#dialledFor.delete(request);
+    };
+    let acquisition: Acquisition | undefined;
+    acquisition = new Acquisition(this.#shell, this.#settings, this.#resting, {
+      session: request.client.session,
+      done: (connection, offer) => {
+        const isWanted = ended();
+        this.#open.add(connection);
+        this.#surroundings.relayOffer = offer;
+        if (isWanted) {
+          this.#attach(request, { connection, offer }, false);
+        } else {
+          this.takeBack(connection, offer, request.client.session);
+          connection.order({ order: "release" });
+        }
+      },
+      gaveUp: (failure) => {
+        if (ended()) {
+          this.#queue.letGo(request);
+          request.client.unavailable(failure);
+        }
+        this.#serve();
+      },
+      cancelled: () => {
+        if (ended()) this.#queue.letGo(request);
+        this.#serve();
+      },
+    });
+    // It may be over already.
+    if (this.#dialledFor.has(request)) request.acquisition = acquisition;
+  }
+
+  #keep(idle: IdleConnection): void {
+    this.#idle.push(idle);
+    this.#serve();
+    this.#serveWhoIsDialledFor();
+    if (this.#stopped) this.#dismissIdle();
+  }
+
+  #serveWhoIsDialledFor(): void {
+    if (this.#usableIdle() === -1) return;
+    for (const request of this.#dialledFor) {
+      if (request.fresh || request.acquisition === undefined) continue;
+      this.#spare.add(request.acquisition);
+      this.#dialledFor.delete(request);
+      delete request.acquisition;
+      this.#reuse(request);
+      return;
+    }
+  }
+
+  /** Where the idle connection is that may serve now, or -1. */
+  #usableIdle(): number {
+    if (this.#idle.length === 0) return -1;
     const { relays } = this.#settings;
     const now = this.#shell.network.now();
-    const index = this.#idle.findLastIndex(({ connection }) =>
+    return this.#idle.findLastIndex(({ connection }) =>
       this.#resting.mayReuse(connection.place.relay, relays, now),
     );
-    return index === -1 ? undefined : this.#idle.splice(index, 1)[0];
   }
 
   #dismissIdle(): void {
     for (const { connection } of [...this.#idle]) connection.dismiss();
-  }
-}
-
-interface AcquisitionEnd {
-  /** Who asked, for the log. */
-  readonly session: string;
-  done(connection: RelayConnection, offer: RelayOffer): void;
-  gaveUp(failure: Failure): void;
-  cancelled(): void;
-}
-
-/** One walk along the route until a relay session is ready. Its place in the pool's count is its own. */
-class Acquisition implements RelayRequest {
-  readonly #shell: Shell;
-  readonly #settings: PoolSettings;
-  readonly #resting: RestingPlaces;
-  readonly #route: RelayRoute;
-  readonly #end: AcquisitionEnd;
-  #over = false;
-  #dial: Dial | undefined;
-  #connection: RelayConnection | undefined;
-
-  constructor(shell: Shell, settings: PoolSettings, resting: RestingPlaces, end: AcquisitionEnd) {
-    this.#shell = shell;
-    this.#settings = settings;
-    this.#resting = resting;
-    this.#route = new RelayRoute(settings.relays, resting);
-    this.#end = end;
-    this.#step();
-  }
-
-  cancel(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#dial?.cancel();
-    this.#connection?.abort();
-    this.#end.cancelled();
-  }
-
-  /** A throw of ours on the way is this acquisition's failure and nobody else's. */
-  #step(): void {
-    try {
-      this.#take(this.#route.next());
-    } catch (error) {
-      this.#shell.log({ event: "fault", session: this.#end.session, stack: stackOf(error) });
-      this.#giveUp({ kind: "fault" });
-    }
-  }
-
-  #take(step: RouteStep): void {
-    switch (step.step) {
-      case "resolve":
-        this.#resolve(step.relay);
-        break;
-      case "dial":
-        this.#dialPlace(step.place);
-        break;
-      case "give-up":
-        this.#giveUp(step.failure);
-        break;
-    }
-  }
-
-  #giveUp(failure: Failure): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#end.gaveUp(failure);
-  }
-
-  #resolve(relay: RelayHost): void {
-    void this.#shell.network.resolve(relay.host).then((result) => {
-      if (this.#over) return;
-      const now = this.#shell.network.now();
-      if ("addresses" in result) {
-        this.#route.resolved(relay, result.addresses, now);
-      } else {
-        this.#route.unresolved(relay, result.failure, now);
-        this.#log(describePlace({ relay, address: relay.host, withoutTls: false }), result.failure);
-      }
-      this.#step();
-    });
-  }
-
-  #dialPlace(place: RelayPlace): void {
-    const { network } = this.#shell;
-    const { authorities, connectTimeoutMs } = this.#settings;
-    const settings: RelaySettings = place.withoutTls ? { ...this.#settings, tls: "off" } : this.#settings;
-    const dialledAt = network.now();
-    const target = { address: place.address, port: place.relay.port };
-    this.#dial = network.dial(target, connectTimeoutMs, {
-      opened: (socket) => {
-        const user: RelayUser = {
-          session: this.#end.session,
-          report: (report, connection) => {
-            if (report.type === "ready") this.#ready(connection, report.offer);
-            else if (report.type === "lost") this.#failed(place, report.failure);
-          },
-        };
-        const connection = new RelayConnection(
-          this.#shell,
-          socket,
-          place,
-          settings,
-          authorities,
-          user,
-          dialledAt,
-        );
-        this.#connection = connection;
-        connection.start();
-        return connection;
-      },
-      failed: (reason) => this.#failed(place, { kind: "unreachable", detail: reason }),
-    });
-  }
-
-  #ready(connection: RelayConnection, offer: RelayOffer): void {
-    this.#over = true;
-    this.#resting.woke(connection.place);
-    this.#end.done(connection, offer);
-  }
-
-  #failed(place: RelayPlace, failure: Failure): void {
-    if (this.#over) return;
-    this.#connection = undefined;
-    const plainWillDo = this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
-    this.#route.failed(place, failure, plainWillDo, this.#shell.network.now());
-    this.#log(describePlace(place), describeFailure(failure));
-    this.#step();
-  }
-
-  #log(relay: string, reason: string): void {
-    this.#shell.log({ event: "relay-failed", session: this.#end.session, relay, reason });
   }
 }

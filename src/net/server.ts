@@ -93,6 +93,11 @@ export class Server {
     return this.#connections.size;
   }
 
+  /** Mails that wait for a relay connection to come free. */
+  get waitingForRelay(): number {
+    return this.#pool.waiting;
+  }
+
   listen(target: ListenTarget): Listener {
     const listener = this.#shell.network.listen(target, (socket) => this.#accept(socket));
     this.#listeners.push(listener);

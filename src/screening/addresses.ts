@@ -16,6 +16,9 @@ import {
 
 const IPV4_OCTETS = 4;
 const CLIENT_PREFIX_BITS = 64;
+/** What one customer is commonly given, and what costs an attacker as much as one address. */
+const IPV4_NETWORK_BITS = 24;
+const IPV6_NETWORK_BITS = 48;
 const NIBBLE_BITS = 4;
 
 /** As what a client on a unix socket is trusted, for it is on this host too. */
@@ -30,6 +33,17 @@ export function clientKey(address: string): string {
   if (octets === undefined) return address;
   if (octets.length === IPV4_OCTETS) return formatAddress(octets);
   return `${formatAddress(maskOctets(octets, CLIENT_PREFIX_BITS))}/${CLIENT_PREFIX_BITS}`;
+}
+
+/**
+ * The network that shares what is scarce with all others: "192.0.2.0/24", "2001:db8:1::/48". Wider than `clientKey`,
+ * for addresses of one network come cheap. A text that is no address is its own network.
+ */
+export function clientNetwork(address: string): string {
+  const octets = addressOctets(address);
+  if (octets === undefined) return address;
+  const bits = octets.length === IPV4_OCTETS ? IPV4_NETWORK_BITS : IPV6_NETWORK_BITS;
+  return `${formatAddress(maskOctets(octets, bits))}/${bits}`;
 }
 
 /** "1.2.0.192" for 192.0.2.1; the 32 nibbles for IPv6; to be put before a zone with a dot between. */

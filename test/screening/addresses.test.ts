@@ -2,7 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { network } from "../../src/config/networks.ts";
-import { AddressSet, clientKey, isTrusted, reversedName } from "../../src/screening/addresses.ts";
+import {
+  AddressSet,
+  clientKey,
+  clientNetwork,
+  isTrusted,
+  reversedName,
+} from "../../src/screening/addresses.ts";
 
 function setOf(...texts: string[]): AddressSet {
   return new AddressSet(
@@ -46,6 +52,13 @@ describe("keys", () => {
     ["", ""],
     ["nonsense", "nonsense"],
   ])("%s has %s", (address, key) => expect(clientKey(address)).toBe(key));
+
+  test.each([
+    ["192.0.2.77", "192.0.2.0/24"],
+    ["::ffff:192.0.2.1", "192.0.2.0/24"],
+    ["2001:db8:1:2::1", "2001:db8:1::/48"],
+    ["", ""],
+  ])("%s shares with %s", (address, network) => expect(clientNetwork(address)).toBe(network));
 
   test("are the same for two IPv6 addresses just when the first 64 bits are", () => {
     fc.assert(

@@ -96,9 +96,83 @@ describe("a relay connection", () => {
 });
 
 describe("RELAY_MAX_CONNECTIONS", () => {
-  test("beyond it 451 4.3.2; a place that came free is given again", async () => {
+  test("eight mails at once and a limit of two: all eight go through, one after the other", async () => {
     const relay = await ScriptedRelay.start();
     const proxy = new TestProxy([relay.port], { pool: { connectionsMax: 2 } });
+    const mails = Array.from({ length: 8 }, () => proxy.mail(body));
+    for (const reply of await Promise.all(mails)) expect(reply).toStartWith("250");
+    expect(relay.mails.length).toBe(8);
+    expect(relay.talks.length).toBe(2);
+    await proxy.stop();
+    relay.stop();
+  });
+
+  test("mails wait in order, also where no connection is kept", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port], { pool: { connectionsMax: 1, idleTimeoutMs: 0 } });
+    const first = await hasRecipient(proxy);
+    const later = [];
+    for (let waiting = 1; waiting <= 3; waiting += 1) {
+      const client = await ScriptedClient.greeted(proxy.port);
+      later.push(client.mail(body, [`number-${waiting}@example.org`]).then(() => client.quit()));
+      await eventually(() => proxy.server.waitingForRelay === waiting, "it waits");
+    }
+    await first.client.quit();
+    await Promise.all(later);
+    expect(relay.mails.map(({ to }) => to[0])).toEqual(
+      [1, 2, 3].map((n) => `RCPT TO:<number-${n}@example.org>`),
+    );
+    expect(relay.talks.length).toBe(4);
+    await proxy.stop();
+    relay.stop();
+  });
+
+  test("a mail that waits for its own dial takes a connection that comes free; the dial serves the next", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port]);
+    const first = await hasRecipient(proxy);
+    relay.script = (step) => (step === "connect" ? { after: "go on" } : undefined);
+    const second = await ScriptedClient.greeted(proxy.port);
+    await second.ask("MAIL FROM:<sender@example.com>");
+    second.say("RCPT TO:<someone@example.org>\r\n");
+    await eventually(() => relay.talks.length === 2, "a second connection is dialled, and not greeted");
+    await first.client.quit();
+    expect(await second.reply()).toStartWith("250");
+    expect(await second.ask("DATA")).toStartWith("354");
+    relay.talks[1]?.say("220 relay.test, at last\r\n");
+    await eventually(() => relay.talks[1]?.lines.length === 1, "it is set up");
+    const third = await hasRecipient(proxy);
+    expect(third.reply).toStartWith("250");
+    expect(relay.talks.map(({ lines }) => lines.filter((line) => line.startsWith("RCPT")).length)).toEqual([
+      2, 1,
+    ]);
+    expect(await second.ask(`${body}.`)).toStartWith("250");
+    for (const { client } of [{ client: second }, third]) await client.quit();
+    await proxy.stop();
+    await eventually(() => relay.open === 0, "both are ended");
+    relay.stop();
+  });
+
+  test("nothing is left of a dial whose mail has taken another connection, when the proxy stops", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port]);
+    const first = await hasRecipient(proxy);
+    relay.script = (step) => (step === "connect" ? { after: "go on" } : undefined);
+    const second = await ScriptedClient.greeted(proxy.port);
+    await second.ask("MAIL FROM:<sender@example.com>");
+    second.say("RCPT TO:<someone@example.org>\r\n");
+    await eventually(() => relay.talks.length === 2, "a second connection is dialled, and not greeted");
+    await first.client.quit();
+    expect(await second.reply()).toStartWith("250");
+    await second.quit();
+    await proxy.stop();
+    await eventually(() => relay.open === 0, "both are ended");
+    relay.stop();
+  });
+
+  test("beyond it 451 4.3.2 after RELAY_CONNECT_TIMEOUT; a place that came free is given again", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port], { pool: { connectionsMax: 2, connectTimeoutMs: 300 } });
     const both = [await hasRecipient(proxy), await hasRecipient(proxy)];
     expect(both.map(({ reply }) => reply.slice(0, 3))).toEqual(["250", "250"]);
     const third = await hasRecipient(proxy);
@@ -118,13 +192,12 @@ describe("RELAY_MAX_CONNECTIONS", () => {
     await first.ask("MAIL FROM:<sender@example.com>");
     first.say("RCPT TO:<someone@example.org>\r\n");
     await eventually(() => relay.talks.length === 1, "the relay is dialled");
-    const second = await hasRecipient(proxy);
-    expect(second.reply).toMatch(/^451 4\.3\.2 /);
-    await second.client.quit();
-    first.rst();
-    await eventually(() => proxy.server.sessions === 0, "all have left");
+    const second = proxy.mail(body);
+    await eventually(() => proxy.server.waitingForRelay === 1, "the second mail waits");
     relay.script = undefined;
-    expect(await proxy.mail(body)).toStartWith("250");
+    first.rst();
+    expect(await second).toStartWith("250");
+    expect(relay.mails.length).toBe(1);
     await proxy.stop();
     relay.stop();
   });
@@ -187,7 +260,9 @@ describe("RELAY_MAX_CONNECTIONS", () => {
   /** However a connection ended: afterwards exactly as many may be open as before, no more and no fewer. */
   test.each(ends)("is exact after: %s", async (_name, script, end) => {
     const relay = await ScriptedRelay.start();
-    const proxy = new TestProxy([relay.port], { pool: { connectionsMax: 3, replyTimeoutMs: 300 } });
+    const proxy = new TestProxy([relay.port], {
+      pool: { connectionsMax: 3, replyTimeoutMs: 300, connectTimeoutMs: 300 },
+    });
     for (let i = 0; i < 3; i += 1) {
       relay.script = script;
       const { client } = await hasRecipient(proxy);

@@ -10,7 +10,7 @@ import { ClientSession } from "../../src/proxy/client-session.ts";
 import type { Failure } from "../../src/proxy/failures.ts";
 import type { RelayOrder, RelayReport } from "../../src/proxy/relay-messages.ts";
 import { describePlace } from "../../src/proxy/relay-route.ts";
-import { isTrusted } from "../../src/screening/addresses.ts";
+import { clientNetwork, isTrusted } from "../../src/screening/addresses.ts";
 import type { TarpitStay } from "../../src/screening/tarpit.ts";
 import type { RelayOffer } from "../../src/smtp/ehlo.ts";
 import { Outbox } from "./outbox.ts";
@@ -21,6 +21,8 @@ const tls = { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256" };
 
 export class ClientPeer {
   readonly outbox = new Outbox();
+  /** Shares the relay connections with others, if it is screened. */
+  readonly network: string | undefined;
   readonly #world: World;
   readonly #name: string;
   readonly #address: string;
@@ -39,6 +41,7 @@ export class ClientPeer {
     this.#world = world;
     this.#name = name;
     this.#address = address;
+    this.network = world.screening === undefined ? undefined : clientNetwork(address);
     this.session = this.#newSession();
     this.run({ type: "connected" });
   }
@@ -134,7 +137,10 @@ export class ClientPeer {
 
   #report(report: RelayReport, relay: RelayPeer): void {
     if (this.#relay !== relay) return;
-    if (report.type === "lost") this.#relay = undefined;
+    if (report.type === "lost") {
+      this.#world.lost(relay);
+      this.#relay = undefined;
+    }
     this.run({ type: "relay", report });
   }
 
@@ -203,6 +209,7 @@ export class ClientPeer {
       if (relay !== undefined) this.#world.takeBack(relay);
     }
     relay?.run({ type: "order", order });
+    if (order.order === "drop") this.#world.lost(relay);
   }
 
   #pause(): void {

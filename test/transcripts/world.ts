@@ -10,6 +10,7 @@ import type { LogEvent } from "../../src/ops/events.ts";
 import type { SessionPolicy } from "../../src/proxy/client-messages.ts";
 import { describeFailure, type Failure } from "../../src/proxy/failures.ts";
 import type { RelaySettings } from "../../src/proxy/relay-messages.ts";
+import { RelayQueue, type RelayRequester } from "../../src/proxy/relay-queue.ts";
 import { describePlace, type RelayPlace, RelayRoute, RestingPlaces } from "../../src/proxy/relay-route.ts";
 import { TarpitSlots } from "../../src/screening/tarpit.ts";
 import type { RelayOffer } from "../../src/smtp/ehlo.ts";
@@ -23,6 +24,13 @@ export const unixEpochMs = Date.UTC(2026, 10, 23, 12);
 
 /** How often something may be due at one instant: more is a deadline that does not move. */
 const turnsAtOnceMax = 100;
+
+/** A mail that asks for a relay connection. */
+interface Request extends RelayRequester {
+  readonly client: ClientPeer;
+  readonly askedAt: number;
+  dialled?: RelayPeer;
+}
 
 interface Machine {
   readonly deadline: number;
@@ -50,6 +58,9 @@ export class World {
   readonly #addresses: readonly string[];
   readonly #resting = new RestingPlaces();
   readonly #idle: RelayPeer[] = [];
+  readonly #users = new Map<RelayPeer, Request>();
+  readonly #queue: RelayQueue<Request>;
+  #isServing = false;
 
   constructor(options: Readonly<Record<string, string>>) {
     const { CLIENT = "192.0.2.1", ADDRESSES = "198.51.100.1", ...others } = options;
@@ -61,6 +72,7 @@ export class World {
     this.slots = new TarpitSlots(this.config.maxTarpitted);
     this.tarpitDurationMs = screened ? this.config.tarpitDurationMs : 0;
     this.clientAddress = CLIENT;
+    this.#queue = new RelayQueue(this.config.relayMaxConnections);
     this.#addresses = ADDRESSES.split(",");
   }
 
@@ -106,7 +118,7 @@ export class World {
   #next(): { readonly machine: Machine | undefined; readonly deadline: number } {
     let machine: Machine | undefined;
     let deadline = Number.POSITIVE_INFINITY;
-    for (const other of [...this.clients, ...this.relays, this.dns]) {
+    for (const other of [...this.clients, ...this.relays, this.dns, this]) {
       // Asked once, for some machines have to work it out.
       const otherDeadline = other.deadline;
       if (otherDeadline >= deadline) continue;
@@ -121,33 +133,102 @@ export class World {
     for (const { outbox } of this.relays) outbox.flush();
   }
 
-  acquire(client: ClientPeer, fresh: boolean): { cancel(): void } | undefined {
-    if (fresh) {
-      for (const idle of this.#idle.splice(0)) {
-        idle.user = nobody;
-        idle.run({ type: "dismissed" });
+  acquire(client: ClientPeer, fresh: boolean): { cancel(): void } {
+    if (fresh) for (const idle of [...this.#idle]) this.#dismiss(idle);
+    const request: Request = { client, fresh, network: client.network, askedAt: this.now };
+    this.#queue.add(request);
+    this.#serve();
+    return {
+      cancel: () => {
+        this.#queue.remove(request);
+        request.dialled?.abort();
+        this.#letGo(request);
+      },
+    };
+  }
+
+  /** The user of a connection is through with it: it is kept once it is clean. */
+  takeBack(relay: RelayPeer): void {
+    relay.user = {
+      report: (report) => {
+        if (report.type === "idle") this.#idle.push(relay);
+        this.lost(report.type === "lost" ? relay : undefined);
+      },
+    };
+    this.#letGo(this.#users.get(relay));
+  }
+
+  /** A connection is no more, or came free. */
+  lost(relay: RelayPeer | undefined): void {
+    const index = relay === undefined ? -1 : this.#idle.indexOf(relay);
+    if (index !== -1) this.#idle.splice(index, 1);
+    this.#letGo(relay === undefined ? undefined : this.#users.get(relay));
+  }
+
+  #letGo(request: Request | undefined): void {
+    if (request !== undefined) this.#queue.letGo(request);
+    this.#serve();
+  }
+
+  #dismiss(idle: RelayPeer): void {
+    this.#idle.splice(this.#idle.indexOf(idle), 1);
+    idle.user = nobody;
+    idle.run({ type: "dismissed" });
+  }
+
+  #serve(): void {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    for (let next = this.#nextServed(); next !== undefined; next = this.#nextServed()) {
+      const [idle] = this.#idle;
+      if (next.step === "make-room") {
+        if (idle !== undefined) this.#dismiss(idle);
+      } else if (next.step === "reuse") {
+        const [usable] = this.#idle.splice(this.#usableIdle(), 1);
+        if (usable?.offer === undefined) throw new Error("an idle connection has an offer");
+        this.#users.set(usable, next.requester);
+        next.requester.client.attached(usable, usable.offer, true);
+      } else {
+        this.#walk(next.requester);
       }
     }
-    const idle = this.#takeIdle();
-    if (idle?.offer !== undefined) {
-      client.attached(idle, idle.offer, true);
-      return undefined;
-    }
-    if (this.relays.filter(({ outbox }) => !outbox.closed).length >= this.config.relayMaxConnections) {
-      client.unavailable({ kind: "busy" });
-      return undefined;
-    }
+    this.#isServing = false;
+  }
+
+  #nextServed(): ReturnType<RelayQueue<Request>["step"]> {
+    return this.#queue.step({
+      connections: this.relays.filter(({ outbox }) => !outbox.closed).length,
+      idle: this.#idle.length,
+      usableIdle: this.#usableIdle() === -1 ? 0 : 1,
+    });
+  }
+
+  /** Those that have waited too long for their turn. */
+  get deadline(): number {
+    const [oldest] = this.#queue.requesters;
+    return oldest === undefined ? Number.POSITIVE_INFINITY : oldest.askedAt + this.settings.connectTimeoutMs;
+  }
+
+  wake(): void {
+    const [oldest] = this.#queue.requesters;
+    if (oldest === undefined) return;
+    this.#queue.remove(oldest);
+    oldest.client.unavailable({ kind: "busy" });
+  }
+
+  #walk(request: Request): void {
     const route = new RelayRoute(this.config.relayHosts, this.#resting);
-    let dialled: RelayPeer | undefined;
     const step = (): void => {
       const next = route.next();
       if (next.step === "resolve") {
         route.resolved(next.relay, this.#addresses, this.now);
         step();
       } else if (next.step === "give-up") {
-        client.unavailable(next.failure);
+        this.#queue.letGo(request);
+        request.client.unavailable(next.failure);
+        this.#serve();
       } else {
-        dialled = this.#dial(next.place, client, (failure) => {
+        request.dialled = this.#dial(next.place, request, (failure) => {
           route.failed(next.place, failure, plainWillDo(this.settings), this.now);
           const relay = describePlace(next.place);
           this.logs.push({ event: "relay-failed", session: "", relay, reason: describeFailure(failure) });
@@ -156,28 +237,15 @@ export class World {
       }
     };
     step();
-    return { cancel: () => dialled?.abort() };
   }
 
-  /** The user of a connection is through with it: it is kept once it is clean. */
-  takeBack(relay: RelayPeer): void {
-    relay.user = {
-      report: (report) => {
-        const index = this.#idle.indexOf(relay);
-        if (report.type === "lost" && index !== -1) this.#idle.splice(index, 1);
-        else if (report.type === "idle") this.#idle.push(relay);
-      },
-    };
-  }
-
-  #takeIdle(): RelayPeer | undefined {
-    const index = this.#idle.findLastIndex(({ place }) =>
+  #usableIdle(): number {
+    return this.#idle.findLastIndex(({ place }) =>
       this.#resting.mayReuse(place.relay, this.config.relayHosts, this.now),
     );
-    return index === -1 ? undefined : this.#idle.splice(index, 1)[0];
   }
 
-  #dial(place: RelayPlace, client: ClientPeer, failed: (failure: Failure) => void): RelayPeer {
+  #dial(place: RelayPlace, request: Request, failed: (failure: Failure) => void): RelayPeer {
     const settings: RelaySettings = place.withoutTls ? { ...this.settings, tls: "off" } : this.settings;
     const relay = new RelayPeer(this, place, settings, failed);
     this.relays.push(relay);
@@ -187,7 +255,9 @@ export class World {
           relay.offer = report.offer;
           this.relayOffer = report.offer;
           this.#resting.woke(place);
-          client.attached(relay, report.offer, false);
+          delete request.dialled;
+          this.#users.set(relay, request);
+          request.client.attached(relay, report.offer, false);
         } else if (report.type === "lost") {
           failed(report.failure);
         }

@@ -1,0 +1,158 @@
+/**
+ * One walk along the route of relays, until a relay session is ready or all have failed.
+ *
+ * Contract: exactly one of `done`, `gaveUp` and `cancelled` is called, perhaps before the constructor has returned.
+ * Not here: how many there may be at once, and for whom (relay-pool.ts); which relay comes next
+ * (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
+ */
+import { describeFailure, type Failure } from "../proxy/failures.ts";
+import type { RelaySettings } from "../proxy/relay-messages.ts";
+import {
+  describePlace,
+  type RelayHost,
+  type RelayPlace,
+  RelayRoute,
+  type RestingPlaces,
+  type RouteStep,
+} from "../proxy/relay-route.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
+import { RelayConnection, type RelayUser } from "./relay-connection.ts";
+import { type Shell, stackOf } from "./shell.ts";
+import type { Dial } from "./socket.ts";
+
+export interface DialSettings extends RelaySettings {
+  readonly relays: readonly RelayHost[];
+  /** PEM authorities that vouch for the relay; undefined: the system's. */
+  readonly authorities: readonly string[] | undefined;
+}
+
+export interface AcquisitionEnd {
+  /** Who asked, for the log. */
+  readonly session: string;
+  done(connection: RelayConnection, offer: RelayOffer): void;
+  gaveUp(failure: Failure): void;
+  cancelled(): void;
+}
+
+export class Acquisition {
+  readonly #shell: Shell;
+  readonly #settings: DialSettings;
+  readonly #resting: RestingPlaces;
+  readonly #route: RelayRoute;
+  readonly #end: AcquisitionEnd;
+  #over = false;
+  #dial: Dial | undefined;
+  #connection: RelayConnection | undefined;
+
+  constructor(shell: Shell, settings: DialSettings, resting: RestingPlaces, end: AcquisitionEnd) {
+    this.#shell = shell;
+    this.#settings = settings;
+    this.#resting = resting;
+    this.#route = new RelayRoute(settings.relays, resting);
+    this.#end = end;
+    this.#step();
+  }
+
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#dial?.cancel();
+    this.#connection?.abort();
+    this.#end.cancelled();
+  }
+
+  /** A throw of ours on the way is this acquisition's failure and nobody else's. */
+  #step(): void {
+    try {
+      this.#take(this.#route.next());
+    } catch (error) {
+      this.#shell.log({ event: "fault", session: this.#end.session, stack: stackOf(error) });
+      this.#giveUp({ kind: "fault" });
+    }
+  }
+
+  #take(step: RouteStep): void {
+    switch (step.step) {
+      case "resolve":
+        this.#resolve(step.relay);
+        break;
+      case "dial":
+        this.#dialPlace(step.place);
+        break;
+      case "give-up":
+        this.#giveUp(step.failure);
+        break;
+    }
+  }
+
+  #giveUp(failure: Failure): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#end.gaveUp(failure);
+  }
+
+  #resolve(relay: RelayHost): void {
+    void this.#shell.network.resolve(relay.host).then((result) => {
+      if (this.#over) return;
+      const now = this.#shell.network.now();
+      if ("addresses" in result) {
+        this.#route.resolved(relay, result.addresses, now);
+      } else {
+        this.#route.unresolved(relay, result.failure, now);
+        this.#log(describePlace({ relay, address: relay.host, withoutTls: false }), result.failure);
+      }
+      this.#step();
+    });
+  }
+
+  #dialPlace(place: RelayPlace): void {
+    const { network } = this.#shell;
+    const { authorities, connectTimeoutMs } = this.#settings;
+    const settings: RelaySettings = place.withoutTls ? { ...this.#settings, tls: "off" } : this.#settings;
+    const dialledAt = network.now();
+    const target = { address: place.address, port: place.relay.port };
+    this.#dial = network.dial(target, connectTimeoutMs, {
+      opened: (socket) => {
+        const user: RelayUser = {
+          session: this.#end.session,
+          report: (report, connection) => {
+            if (report.type === "ready") this.#ready(connection, report.offer);
+            else if (report.type === "lost") this.#failed(place, report.failure);
+          },
+        };
+        const connection = new RelayConnection(
+          this.#shell,
+          socket,
+          place,
+          settings,
+          authorities,
+          user,
+          dialledAt,
+        );
+        this.#connection = connection;
+        connection.start();
+        return connection;
+      },
+      failed: (reason) => this.#failed(place, { kind: "unreachable", detail: reason }),
+    });
+  }
+
+  #ready(connection: RelayConnection, offer: RelayOffer): void {
+    this.#over = true;
+    this.#resting.woke(connection.place);
+    this.#end.done(connection, offer);
+  }
+
+  #failed(place: RelayPlace, failure: Failure): void {
+    if (this.#over) return;
+    this.#connection = undefined;
+    const plainWillDo = this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
+    this.#route.failed(place, failure, plainWillDo, this.#shell.network.now());
+    this.#log(describePlace(place), describeFailure(failure));
+    this.#step();
+  }
+
+  #log(relay: string, reason: string): void {
+    this.#shell.log({ event: "relay-failed", session: this.#end.session, relay, reason });
+  }
+}
