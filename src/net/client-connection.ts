@@ -44,6 +44,8 @@ export interface ClientSurroundings {
   readonly tarpit: Tarpit;
   /** The certificate of the moment; undefined: STARTTLS is not offered. */
   readonly tls: () => ServerTls | undefined;
+  /** Since a shutdown began: how long a client that was told to leave may take; undefined: there is none. */
+  readonly farewellMs: () => number | undefined;
   /** The session is over, and nothing of it is left but, perhaps, a socket in the tarpit. */
   over(connection: ClientConnection): void;
   /** The socket is gone. Told once, perhaps long after `over`. */
@@ -65,6 +67,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   #flushing = false;
   #congested = false;
   #over = false;
+  #isLeaving = false;
   #request: RelayRequest | undefined;
   #relay: { readonly connection: RelayConnection; readonly offer: RelayOffer } | undefined;
 
@@ -96,7 +99,13 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     this.#run({ type: "connected" });
   }
 
+  /** The last word is said; what is left is the client's to hang up. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
   shutdown(): void {
+    if (this.#isLeaving) this.#limitFarewell();
     this.#run({ type: "shutdown" });
   }
 
@@ -198,7 +207,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
         this.#secure();
         break;
       case "close":
-        this.#socket.close();
+        this.#leave();
         break;
       case "terminate":
         this.#socket.terminate();
@@ -229,6 +238,18 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     }
   }
 
+  #leave(): void {
+    this.#socket.close();
+    this.#isLeaving = true;
+    this.#limitFarewell();
+  }
+
+  /** A client that does not hang up must not hold up the end of the program. */
+  #limitFarewell(): void {
+    const farewellMs = this.#around.farewellMs();
+    if (farewellMs !== undefined) this.#shell.network.timer(farewellMs, () => this.#socket.terminate());
+  }
+
   #order(order: RelayOrder): void {
     const relay = this.#relay;
     if (order.order === "release" || order.order === "drop") {
@@ -248,7 +269,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   #tarpit(octets: Buffer): void {
     if (!this.#around.tarpit.hold(this.#socket, octets, this.session)) {
       this.#socket.write(octets);
-      this.#socket.close();
+      this.#leave();
       return;
     }
     this.#run({ type: "closed", reason: "tarpitted" });

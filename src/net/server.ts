@@ -14,14 +14,7 @@ import { ClientConnection, type ClientSurroundings, type Resolver } from "./clie
 import { type PoolSettings, type PoolSurroundings, RelayPool } from "./relay-pool.ts";
 import { SessionMemory } from "./session-memory.ts";
 import type { Shell } from "./shell.ts";
-import {
-  closeMs,
-  type Listener,
-  type ListenTarget,
-  type ServerTls,
-  type Socket,
-  type SocketHandler,
-} from "./socket.ts";
+import type { Listener, ListenTarget, ServerTls, Socket, SocketHandler } from "./socket.ts";
 import { Tarpit } from "./tarpit.ts";
 
 export interface ServerSettings {
@@ -42,6 +35,9 @@ const refusals: Record<AdmissionRefusal, Reply> = {
 /** Clients sent away at the door that may stay until they have taken in why; beyond it they are reset. */
 export const leavingMax = 50;
 
+/** How long a client that was told 421 may take to hang up, once the program is to end. */
+export const farewellMs = 1_000;
+
 export class Server {
   readonly #shell: Shell;
   readonly #resolver: Resolver;
@@ -54,6 +50,8 @@ export class Server {
   readonly #memory = new SessionMemory();
   #leaving = 0;
   #tls: ServerTls | undefined;
+  #isEnding = false;
+  #isHurried = false;
   #waitedEnough: (() => void) | undefined;
 
   constructor(shell: Shell, settings: ServerSettings, resolver: Resolver, tls: ServerTls | undefined) {
@@ -79,6 +77,7 @@ export class Server {
       trusted: settings.trusted,
       resolver,
       tarpit: this.#tarpit,
+      farewellMs: () => (this.#isEnding ? farewellMs : undefined),
       over: (connection) => this.#over(connection),
       left,
     };
@@ -111,24 +110,27 @@ export class Server {
   }
 
   /**
-   * Accepts nothing more, sends away who has no transaction in progress, gives the others `graceMs`, then cuts them.
-   * Resolves to the number of sessions that were cut.
+   * Accepts nothing more, sends away clients without a transaction in progress, gives the others `graceMs`, then cuts
+   * them. A client that was told 421 has `farewellMs` to hang up. Resolves to the number of sessions that were cut.
    */
   async shutdown(graceMs: number): Promise<number> {
+    this.#isEnding = true;
     for (const listener of this.#listeners) listener.stop();
     this.#pool.stop();
     this.#tarpit.empty();
     for (const connection of [...this.#connections]) connection.shutdown();
     await this.#wait(graceMs);
-    const cut = this.#connections.size;
-    for (const connection of [...this.#connections]) connection.cut();
-    await this.#wait(closeMs);
+    const cut = [...this.#connections].filter(({ isLeaving }) => !isLeaving);
+    for (const connection of cut) connection.cut();
+    // What was written in this turn leaves at its end, however great the hurry.
+    await this.#wait(this.#isHurried ? 0 : farewellMs);
     this.#resolver.close();
-    return cut;
+    return cut.length;
   }
 
-  /** Ends the grace of a shutdown that is under way. */
+  /** Ends the grace and the farewell of a shutdown that is under way. */
   hurry(): void {
+    this.#isHurried = true;
     this.#waitedEnough?.();
   }
 

@@ -1,6 +1,7 @@
 /** `smtpproxy serve` as a process: its log, SIGHUP and SIGTERM, with real sockets before and behind it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { Authority } from "../net/support.ts";
 import { Client } from "./client.ts";
@@ -230,17 +231,69 @@ describe("SIGTERM", () => {
     expect(world.service.events("stopped").map((line) => line.get("cut"))).toEqual(["1"]);
   });
 
-  test("a second signal does not wait", async () => {
-    await using world = await house({ holdDot: true });
-    const busy = await Client.dial(world.port);
-    void busy.send(text).catch(() => {});
+  /** A client that is told to leave and stays. */
+  async function stayer(port: number): Promise<{ readonly heard: () => string; readonly leave: () => void }> {
+    let heard = "";
+    const socket = createConnection({ host: "127.0.0.1", port, allowHalfOpen: true });
+    socket.on("data", (octets) => {
+      heard += octets.toString("latin1");
+    });
+    socket.on("error", () => {});
     await found(
-      () => (world.relay.holds ? true : undefined),
-      () => "the dot at the relay",
+      () => (heard.startsWith("220 ") ? true : undefined),
+      () => "the greeting",
     );
-    world.service.signal("SIGTERM");
-    await world.service.event("shutdown");
+    return { heard: () => heard, leave: () => socket.destroy() };
+  }
+
+  test("a client that was told 421 and does not hang up is waited for a second, and not longer", async () => {
+    await using world = await house();
+    const client = await stayer(world.port);
+    const signalledAt = performance.now();
     world.service.signal("SIGTERM");
     expect(await world.service.exited).toBe(0);
+    const tookMs = performance.now() - signalledAt;
+    expect(tookMs).toBeGreaterThan(900);
+    expect(tookMs).toBeLessThan(2_000);
+    expect(client.heard()).toContain("421 4.3.2");
+    expect(world.service.events("stopped").map((line) => line.get("cut"))).toEqual(["0"]);
+    client.leave();
+  });
+
+  test("neither does one that said QUIT before and stays", async () => {
+    await using world = await house();
+    const client = createConnection({ host: "127.0.0.1", port: world.port, allowHalfOpen: true });
+    client.on("data", () => {});
+    client.write("QUIT\r\n");
+    await Bun.sleep(200);
+    const signalledAt = performance.now();
+    world.service.signal("SIGTERM");
+    expect(await world.service.exited).toBe(0);
+    expect(performance.now() - signalledAt).toBeLessThan(2_000);
+    client.destroy();
+  });
+
+  test("a second signal ends the farewell, and the grace, at once", async () => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      await using world = await house({ holdDot: true });
+      const client = await stayer(world.port);
+      const busy = await Client.dial(world.port);
+      const answer = busy.send(text);
+      await found(
+        () => (world.relay.holds ? true : undefined),
+        () => "the dot at the relay",
+      );
+      world.service.signal(signal);
+      await world.service.event("shutdown");
+      const signalledAt = performance.now();
+      world.service.signal(signal);
+      expect(await world.service.exited).toBe(0);
+      expect(performance.now() - signalledAt).toBeLessThan(500);
+      // In a hurry too, whoever waits is told, and the mail has its line.
+      expect(await answer).toStartWith("421 4.3.2");
+      expect(world.service.events("transaction").map((line) => line.get("outcome"))).toEqual(["unknown"]);
+      expect(world.service.events("stopped").map((line) => line.get("cut"))).toEqual(["1"]);
+      client.leave();
+    }
   });
 });

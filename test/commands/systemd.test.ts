@@ -1,12 +1,13 @@
 /** Socket activation of the compiled binary by systemd-socket-activate, its faults, and the units of example/. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPTIONS } from "../../src/config/options.ts";
 import { descriptorsNeeded } from "../../src/net/descriptors.ts";
+import { listeningSocket } from "../net/libc.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";
-import { bareEnvironment, binary, cleanUp, root, run, Service, temporaryFolder } from "./support.ts";
+import { bareEnvironment, binary, cleanUp, found, root, run, Service, temporaryFolder } from "./support.ts";
 
 const folder = temporaryFolder();
 const activator = Bun.which("systemd-socket-activate");
@@ -59,6 +60,50 @@ describe.skipIf(activator === null)("systemd-socket-activate", () => {
     service.signal("SIGTERM");
     expect(await service.exited).toBe(0);
   });
+});
+
+describe("a restart under a socket that systemd holds", () => {
+  /** As systemd starts it: the socket is descriptor 3, and LISTEN_PID the program's own. */
+  function start(relay: FakeRelay, descriptor: number) {
+    return Bun.spawn(
+      ["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=smtp exec "$0"', binary()],
+      {
+        env: {
+          ...bareEnvironment,
+          RELAY_HOST: relay.host,
+          RELAY_TLS: "off",
+          SERVER_NAME: "proxy.test",
+        },
+        cwd: folder,
+        stdio: ["ignore", "ignore", "ignore", descriptor],
+      },
+    );
+  }
+
+  test("who comes while the old one ends waits, and is served by the new one", async () => {
+    using relay = new FakeRelay({ holdDot: true });
+    const { descriptor, port } = listeningSocket();
+    const old = start(relay, descriptor);
+    const busy = await Client.dialWhenReady(port);
+    const answer = busy.send("Subject: old\r\n\r\nx");
+    await found(
+      () => (relay.holds ? true : undefined),
+      () => "the dot at the relay",
+    );
+    old.kill("SIGTERM");
+    await Bun.sleep(200);
+    // The old one takes nobody any more; the kernel does.
+    const waiting = Array.from({ length: 20 }, () => Client.dial(port));
+    await Bun.sleep(300);
+    relay.letGo();
+    expect(await answer).toBe("250 2.0.0 taken");
+    expect(await old.exited).toBe(0);
+    const successor = start(relay, descriptor);
+    for (const client of await Promise.all(waiting)) await client.quit();
+    successor.kill("SIGKILL");
+    await successor.exited;
+    closeSync(descriptor);
+  }, 20_000);
 });
 
 describe("what is wrong with the sockets", () => {

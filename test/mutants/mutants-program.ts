@@ -215,6 +215,14 @@ export const programMutants: readonly Mutant[] = [
     tests: ["test/commands/serve.test.ts"],
   },
   {
+    name: "a client that stays holds up the end",
+    file: "net/client-connection.ts",
+    find: "if (farewellMs !== undefined) this.#shell",
+    replace: "if (farewellMs === 0) this.#shell",
+    harm: "a stop takes five seconds",
+    tests: ["test/commands/serve.test.ts"],
+  },
+  {
     name: "last lines of the log are not written",
     file: "commands/serve.ts",
     find: "  events.settle();\n  log.flush();\n",
