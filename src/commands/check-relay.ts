@@ -99,7 +99,7 @@ export function probe(
       logDialogue: true,
     };
     const shell = { network: oneAddress, log, newSessionId: () => "check" };
-    const pool = new RelayPool(shell, patience, { relayOffer: undefined, unixEpochMs: 0 });
+    const pool = new RelayPool(shell, patience);
     const limit = network.timer(addressMsMax, () => {
       request.cancel();
       fail(`gave up after ${addressMsMax / 1000}s`);

@@ -25,6 +25,8 @@ import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSett
 
 const stderr = 2;
 const dayMs = 86_400_000;
+/** How long the relays are asked at the start what they offer. */
+const askRelaysMsMax = 5_000;
 /** How often lines that were left out are told as a count. */
 const settleMs = 60_000;
 /** A certificate with less than this left is worth a warning at the start. */
@@ -90,6 +92,9 @@ export async function serve(args: readonly string[]): Promise<number> {
 
   const resolver = resolverOf(config, () => shell.network.now());
   const server = new Server(shell, settings.settings, resolver, certificate?.tls);
+  // Before anything listens: who connected now would not be offered what the relay offers, and has to bounce mail that
+  // needs it. Without a relay nobody can be served anyway, and under systemd's socket clients wait meanwhile.
+  await server.askRelays(askRelaysMsMax);
   try {
     for (const target of targets) server.listen(target);
   } catch (error) {

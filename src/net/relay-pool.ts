@@ -10,11 +10,11 @@
  * Not here: whose turn it is (proxy/relay-queue.ts); dialling (relay-acquisition.ts); which relay comes next, and what
  * rests (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
  */
-import type { Surroundings } from "../proxy/client-messages.ts";
 import type { Failure } from "../proxy/failures.ts";
 import type { RelayReport } from "../proxy/relay-messages.ts";
+import { RelayOffers } from "../proxy/relay-offers.ts";
 import { RelayQueue, type RelayRequester } from "../proxy/relay-queue.ts";
-import { RestingPlaces } from "../proxy/relay-route.ts";
+import { type RelayHost, RestingPlaces } from "../proxy/relay-route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import { Acquisition, type DialSettings } from "./relay-acquisition.ts";
 import type { RelayConnection, RelayUser } from "./relay-connection.ts";
@@ -22,11 +22,6 @@ import type { Shell } from "./shell.ts";
 
 export interface PoolSettings extends DialSettings {
   readonly connectionsMax: number;
-}
-
-/** What the pool keeps up to date for all sessions: the relay's last offer. */
-export interface PoolSurroundings extends Surroundings {
-  relayOffer: RelayOffer | undefined;
 }
 
 /** Whoever asks for a connection, and uses it once it is attached. */
@@ -58,8 +53,8 @@ interface Request extends RelayRequester {
 export class RelayPool {
   readonly #shell: Shell;
   readonly #settings: PoolSettings;
-  readonly #surroundings: PoolSurroundings;
   readonly #resting = new RestingPlaces();
+  readonly #offers: RelayOffers;
   readonly #queue: RelayQueue<Request>;
   /** The most recently used is last, and is taken first. */
   readonly #idle: IdleConnection[] = [];
@@ -67,15 +62,15 @@ export class RelayPool {
   readonly #users = new Map<RelayConnection, Request>();
   /** Those that are dialled for, oldest first. */
   readonly #dialledFor = new Set<Request>();
-  /** Dials whose mail has taken another connection. */
+  /** Dials for no mail, or whose mail has taken another connection. */
   readonly #spare = new Set<Acquisition>();
   #isServing = false;
   #stopped = false;
 
-  constructor(shell: Shell, settings: PoolSettings, surroundings: PoolSurroundings) {
+  constructor(shell: Shell, settings: PoolSettings) {
     this.#shell = shell;
     this.#settings = settings;
-    this.#surroundings = surroundings;
+    this.#offers = new RelayOffers(settings.relays, this.#resting);
     this.#queue = new RelayQueue(settings.connectionsMax);
   }
 
@@ -91,6 +86,25 @@ export class RelayPool {
   /** Mails that wait for a connection to come free. */
   get waiting(): number {
     return this.#queue.requesters.length;
+  }
+
+  /** What a mail can count on that comes now. */
+  get offer(): RelayOffer {
+    return this.#offers.current(this.#shell.network.now());
+  }
+
+  /**
+   * Asks every relay what it offers, and keeps the connections for the first mails. Resolves when all have answered
+   * or failed, or after `limitMs`; what has not answered by then may still do so.
+   */
+  async ask(limitMs: number): Promise<void> {
+    let limit: { cancel(): void } | undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      limit = this.#shell.network.timer(limitMs, resolve);
+    });
+    const relays = this.#settings.relays.slice(0, this.#settings.connectionsMax);
+    await Promise.race([tooLate, Promise.all(relays.map((relay) => this.#askOne(relay)))]);
+    limit?.cancel();
   }
 
   /** `fresh`: the last idle connection turned out dead, so none is trusted. */
@@ -194,7 +208,7 @@ export class RelayPool {
   #dialFor(request: Request): void {
     request.timer?.cancel();
     this.#dialledFor.add(request);
-    /** The mail may have taken another connection by then. */
+    // The mail may have taken another connection by then.
     const ended = (): boolean => {
       if (acquisition !== undefined) this.#spare.delete(acquisition);
       delete request.acquisition;
@@ -206,13 +220,9 @@ export class RelayPool {
       done: (connection, offer) => {
         const isWanted = ended();
         this.#open.add(connection);
-        this.#surroundings.relayOffer = offer;
-        if (isWanted) {
-          this.#attach(request, { connection, offer }, false);
-        } else {
-          this.takeBack(connection, offer, request.client.session);
-          connection.order({ order: "release" });
-        }
+        this.#offers.learned(connection.place.relay, offer);
+        if (isWanted) this.#attach(request, { connection, offer }, false);
+        else this.#keepUnused(connection, offer, request.client.session);
       },
       gaveUp: (failure) => {
         if (ended()) {
@@ -228,6 +238,42 @@ export class RelayPool {
     });
     // It may be over already.
     if (this.#dialledFor.has(request)) request.acquisition = acquisition;
+  }
+
+  #askOne(relay: RelayHost): Promise<void> {
+    return new Promise((resolve) => {
+      const session = this.#shell.newSessionId();
+      let acquisition: Acquisition | undefined;
+      const ended = (): void => {
+        if (acquisition !== undefined) this.#spare.delete(acquisition);
+        acquisition = undefined;
+        isOver = true;
+        resolve();
+      };
+      let isOver = false;
+      const settings = { ...this.#settings, relays: [relay] };
+      acquisition = new Acquisition(this.#shell, settings, this.#resting, {
+        session,
+        done: (connection, offer) => {
+          ended();
+          this.#open.add(connection);
+          this.#offers.learned(relay, offer);
+          this.#keepUnused(connection, offer, session);
+        },
+        gaveUp: () => {
+          ended();
+          this.#serve();
+        },
+        cancelled: ended,
+      });
+      if (!isOver) this.#spare.add(acquisition);
+    });
+  }
+
+  /** It is ready, and nobody wants it now. */
+  #keepUnused(connection: RelayConnection, offer: RelayOffer, session: string): void {
+    this.takeBack(connection, offer, session);
+    connection.order({ order: "release" });
   }
 
   #keep(idle: IdleConnection): void {

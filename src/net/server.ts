@@ -1,17 +1,18 @@
 /**
  * The whole proxy as one object: listeners, client connections, the relay pool, and the way to end them.
  *
- * Contract: `listen` once or more, `shutdown` once. Errors of `listen` are thrown as one line for the operator.
+ * Contract: `askRelays` at most once, `listen` once or more, `shutdown` once. Errors of `listen` are thrown as one line for the operator.
  * Not here: configuration and signals (commands/serve.ts), any rule of SMTP (proxy/).
  */
-import type { SessionPolicy } from "../proxy/client-messages.ts";
+import type { SessionPolicy, Surroundings } from "../proxy/client-messages.ts";
 import type { ScreeningSettings } from "../proxy/client-screening.ts";
 import type { AddressSet } from "../screening/addresses.ts";
 import { Admission, type AdmissionRefusal } from "../screening/admission.ts";
 import { tooManyConnections, tooManyFromClient } from "../smtp/catalogue.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
 import { ClientConnection, type ClientSurroundings, type Resolver } from "./client-connection.ts";
-import { type PoolSettings, type PoolSurroundings, RelayPool } from "./relay-pool.ts";
+import { type PoolSettings, RelayPool } from "./relay-pool.ts";
 import { SessionMemory } from "./session-memory.ts";
 import type { Shell } from "./shell.ts";
 import type { Listener, ListenTarget, ServerTls, Socket, SocketHandler } from "./socket.ts";
@@ -61,17 +62,20 @@ export class Server {
     const left = (address: string): void => this.#admission.left(address);
     this.#tarpit = new Tarpit(shell, settings.maxTarpitted, settings.tarpitDurationMs, left);
     this.#tls = tls;
-    const surroundings: PoolSurroundings = {
-      relayOffer: undefined,
+    const pool = new RelayPool(shell, settings.pool);
+    this.#pool = pool;
+    const surroundings: Surroundings = {
+      get relayOffer(): RelayOffer {
+        return pool.offer;
+      },
       get unixEpochMs(): number {
         return shell.network.unixEpochMs;
       },
     };
-    this.#pool = new RelayPool(shell, settings.pool, surroundings);
     this.#around = {
       policy: settings.policy,
       surroundings,
-      pool: this.#pool,
+      pool,
       tls: () => this.#tls,
       screening: settings.screening,
       trusted: settings.trusted,
@@ -95,6 +99,11 @@ export class Server {
   /** Mails that wait for a relay connection to come free. */
   get waitingForRelay(): number {
     return this.#pool.waiting;
+  }
+
+  /** What the relays offer, before the first client is. Takes `limitMs` at most, and fails never. */
+  askRelays(limitMs: number): Promise<void> {
+    return this.#pool.ask(limitMs);
   }
 
   listen(target: ListenTarget): Listener {

@@ -28,8 +28,8 @@ export interface SessionPolicy extends RecipientRules {
 
 /** What all sessions share and the shell keeps up to date. */
 export interface Surroundings {
-  /** What the relay offered at its last dial; undefined before the first. */
-  readonly relayOffer: RelayOffer | undefined;
+  /** What the relay offers whose turn it is now (relay-offers.ts). */
+  readonly relayOffer: RelayOffer;
   /** Unix time in milliseconds at `now` = 0. */
   readonly unixEpochMs: number;
 }

@@ -77,7 +77,12 @@ export class RestingPlaces {
    */
   mayReuse(relay: RelayHost, relays: readonly RelayHost[], now: number): boolean {
     const preferred = relays.slice(0, Math.max(relays.indexOf(relay), 0));
-    return preferred.every((other) => this.#rests(relayKey(other), now));
+    return preferred.every((other) => this.restsAll(other, now));
+  }
+
+  /** What was last tried of this relay failed. */
+  restsAll(relay: RelayHost, now: number): boolean {
+    return this.#rests(relayKey(relay), now);
   }
 
   #rests(key: string, now: number): boolean {
@@ -134,7 +139,8 @@ export class RelayRoute {
   }
 }
 
-function relayKey({ host, port }: RelayHost): string {
+/** As what a relay is remembered. */
+export function relayKey({ host, port }: RelayHost): string {
   return `${host} ${port}`;
 }
 

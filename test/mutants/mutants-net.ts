@@ -186,7 +186,7 @@ export const netMutants: readonly Mutant[] = [
   {
     name: "relay's offer is not remembered",
     file: "net/relay-pool.ts",
-    find: "        this.#surroundings.relayOffer = offer;\n",
+    find: "        this.#offers.learned(connection.place.relay, offer);\n",
     replace: "",
     harm: "SMTPUTF8, DSN and the relay's SIZE are never offered",
     tests: upkeep,

@@ -103,6 +103,31 @@ withPeers("Postfix as the client", needs, () => {
     });
   });
 
+  test("the very first mail after a start may need SMTPUTF8", async () => {
+    const smtputf8 = { smtputf8_enable: "yes" };
+    const reader = await Postfix.start(place, {
+      name: "reader.test",
+      nextPort: sink.port,
+      main: { ...smtputf8, default_transport: "discard:" },
+    });
+    const fresh = await ProxyUnderTest.start(place, { RELAY_HOST: `127.0.0.1:${reader.port}` });
+    const client = await Postfix.start(place, {
+      name: "client.test",
+      nextPort: fresh.port,
+      main: { ...smtputf8, smtp_tls_security_level: "none" },
+    });
+    const to = "grüße@sink.test";
+    client.sendmail("jürgen@client.test", [to], headed("greetings", "Grüße\r\n"));
+    await client.untilIdle();
+    const state = `${client.log.slice(-3_000)}\n${fresh.log.slice(-3_000)}`;
+    const [transaction, ...others] = fresh.transactions();
+    expect(transaction?.get("outcome"), state).toBe("relayed");
+    expect(transaction?.get("protocol")).toBe("UTF8SMTP");
+    expect(transaction?.get("to")).toBe(Buffer.from(to).toString("latin1"));
+    expect(others).toEqual([]);
+    expect(client.log).not.toContain("5.6.7");
+  });
+
   for (const encrypted of [false, true]) {
     describe(`a whole Postfix, ${encrypted ? "STARTTLS" : "plain"}`, () => {
       let client: Postfix;

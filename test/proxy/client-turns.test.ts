@@ -1,7 +1,9 @@
 /** One packet may hold thousands of short commands: their replies are given out turn by turn, and none is lost. */
+
 import { expect, test } from "bun:test";
 import { ClientSession, turnOctetsMax } from "../../src/proxy/client-session.ts";
 import { slotsMax } from "../../src/proxy/reply-queue.ts";
+import { noOffer } from "../../src/smtp/ehlo.ts";
 import { ReplyReader } from "../../src/smtp/replies.ts";
 import { wire } from "../smtp/generators.ts";
 import { World } from "../transcripts/world.ts";
@@ -12,7 +14,7 @@ const excessOctetsMax = slotsMax * 100;
 test("replies of one turn are bounded, and the next turn is due at once", () => {
   const { policy } = new World({ MAX_ERRORS: "10000" });
   const facts = { session: "s1", address: "192.0.2.1", isTrusted: false };
-  const session = new ClientSession(policy, { relayOffer: undefined, unixEpochMs: 0 }, facts, 0);
+  const session = new ClientSession(policy, { relayOffer: noOffer, unixEpochMs: 0 }, facts, 0);
   const commands = ["HELP", "VRFY x", "NOOP", "RSET"];
   const rounds = 2000;
   const reader = new ReplyReader();

@@ -2,6 +2,7 @@
  * What no correct caller does is a fault of ours, and is told at once (src/ops/assert.ts): an event or an order out of
  * its turn, or of a kind that there is not. Nothing is sent for it.
  */
+
 import { describe, expect, test } from "bun:test";
 import { AssertionFault } from "../../src/ops/assert.ts";
 import type { ClientEvent } from "../../src/proxy/client-messages.ts";
@@ -9,6 +10,7 @@ import { ClientSession } from "../../src/proxy/client-session.ts";
 import { describeFailure, type Failure, replyToFailure } from "../../src/proxy/failures.ts";
 import type { RelayEvent, RelayOrder } from "../../src/proxy/relay-messages.ts";
 import { RelaySession } from "../../src/proxy/relay-session.ts";
+import { noOffer } from "../../src/smtp/ehlo.ts";
 import { wire } from "../smtp/generators.ts";
 import { World } from "../transcripts/world.ts";
 
@@ -92,7 +94,7 @@ describe("what there is not", () => {
   test("a client's event", () => {
     const event: ClientEvent = JSON.parse('{ "type": "bored" }');
     const facts = { session: "s1", address: "192.0.2.1", isTrusted: false };
-    const session = new ClientSession(policy, { relayOffer: undefined, unixEpochMs: 0 }, facts, 0);
+    const session = new ClientSession(policy, { relayOffer: noOffer, unixEpochMs: 0 }, facts, 0);
     expect(() => session.receive(event, 0)).toThrow(AssertionFault);
     expect(session.drain()).toEqual([]);
   });

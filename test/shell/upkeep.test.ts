@@ -36,7 +36,8 @@ test("what the relay offered is offered from the next EHLO on", async () => {
   const client = await ScriptedClient.connect(proxy.port);
   await client.reply();
   const before = await client.ask("EHLO client.test");
-  expect(before).not.toMatch(/SIZE 4711|SMTPUTF8|DSN/);
+  expect(before).not.toContain("SIZE 4711");
+  expect(before).toMatch(/SMTPUTF8\n250 DSN$/);
   expect(await client.mail(body)).toStartWith("250");
   const after = await client.ask("EHLO client.test");
   expect(after.split("\n").map((line) => line.slice("250-".length))).toEqual(
@@ -45,6 +46,47 @@ test("what the relay offered is offered from the next EHLO on", async () => {
   await client.quit();
   await proxy.stop();
   relay.stop();
+});
+
+test("relays asked at the start: the first client is offered what the first relay offers", async () => {
+  const [first, second] = [
+    await ScriptedRelay.start({ keywords: ["SIZE 4711", "SMTPUTF8"] }),
+    await ScriptedRelay.start({ keywords: ["DSN"] }),
+  ];
+  const proxy = new TestProxy([first.port, second.port]);
+  await proxy.server.askRelays(5_000);
+  const client = await ScriptedClient.connect(proxy.port);
+  await client.reply();
+  const offered = await client.ask("EHLO client.test");
+  expect(offered).toContain("SIZE 4711");
+  expect(offered).toContain("SMTPUTF8");
+  expect(offered).not.toContain("DSN");
+  expect(await client.mail(body)).toStartWith("250");
+  expect([first.talks.length, second.talks.length]).toEqual([1, 1]);
+  await client.quit();
+  await proxy.stop();
+  await eventually(() => first.open + second.open === 0, "what was kept is ended");
+  for (const relay of [first, second]) relay.stop();
+});
+
+test("a relay that cannot be asked holds nobody up, and counts as offering SMTPUTF8 and DSN", async () => {
+  const silent = await ScriptedRelay.start({ script: (step) => (step === "connect" ? {} : undefined) });
+  const gone = await ScriptedRelay.start();
+  const { port } = gone;
+  gone.stop();
+  for (const ports of [[port], [silent.port], [port, silent.port]]) {
+    const proxy = new TestProxy(ports);
+    const startedAt = performance.now();
+    await proxy.server.askRelays(200);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    const client = await ScriptedClient.connect(proxy.port);
+    await client.reply();
+    expect(await client.ask("EHLO client.test")).toMatch(/SMTPUTF8\n250 DSN$/);
+    await client.quit();
+    await proxy.stop();
+  }
+  await eventually(() => silent.open === 0, "the dials are called off");
+  silent.stop();
 });
 
 test("a client is held back each time the relay does not read, not the first time alone", async () => {

@@ -10,10 +10,11 @@ import type { LogEvent } from "../../src/ops/events.ts";
 import type { SessionPolicy } from "../../src/proxy/client-messages.ts";
 import { describeFailure, type Failure } from "../../src/proxy/failures.ts";
 import type { RelaySettings } from "../../src/proxy/relay-messages.ts";
+import { RelayOffers } from "../../src/proxy/relay-offers.ts";
 import { RelayQueue, type RelayRequester } from "../../src/proxy/relay-queue.ts";
 import { describePlace, type RelayPlace, RelayRoute, RestingPlaces } from "../../src/proxy/relay-route.ts";
 import { TarpitSlots } from "../../src/screening/tarpit.ts";
-import type { RelayOffer } from "../../src/smtp/ehlo.ts";
+import { noOffer, type RelayOffer } from "../../src/smtp/ehlo.ts";
 import { ClientPeer } from "./client-peer.ts";
 import { ScriptedDns } from "./dns.ts";
 import { nobody, RelayPeer } from "./relay-peer.ts";
@@ -52,18 +53,18 @@ export class World {
   /** Of the next client that connects. */
   clientAddress: string;
   readonly unixEpochMs = unixEpochMs;
-  relayOffer: RelayOffer | undefined;
   readonly clients: ClientPeer[] = [];
   readonly relays: RelayPeer[] = [];
   readonly #addresses: readonly string[];
   readonly #resting = new RestingPlaces();
+  readonly #offers: RelayOffers;
   readonly #idle: RelayPeer[] = [];
   readonly #users = new Map<RelayPeer, Request>();
   readonly #queue: RelayQueue<Request>;
   #isServing = false;
 
   constructor(options: Readonly<Record<string, string>>) {
-    const { CLIENT = "192.0.2.1", ADDRESSES = "198.51.100.1", ...others } = options;
+    const { CLIENT = "192.0.2.1", ADDRESSES = "198.51.100.1", ASKED = "all", ...others } = options;
     this.config = configOf(others);
     this.policy = sessionPolicy(this.config);
     this.settings = relaySettings(this.config);
@@ -72,8 +73,14 @@ export class World {
     this.slots = new TarpitSlots(this.config.maxTarpitted);
     this.tarpitDurationMs = screened ? this.config.tarpitDurationMs : 0;
     this.clientAddress = CLIENT;
+    this.#offers = new RelayOffers(this.config.relayHosts, this.#resting);
+    if (ASKED === "all") for (const relay of this.config.relayHosts) this.#offers.learned(relay, noOffer);
     this.#queue = new RelayQueue(this.config.relayMaxConnections);
     this.#addresses = ADDRESSES.split(",");
+  }
+
+  get relayOffer(): RelayOffer {
+    return this.#offers.current(this.now);
   }
 
   connect(): void {
@@ -253,7 +260,7 @@ export class World {
       report: (report) => {
         if (report.type === "ready") {
           relay.offer = report.offer;
-          this.relayOffer = report.offer;
+          this.#offers.learned(place.relay, report.offer);
           this.#resting.woke(place);
           delete request.dialled;
           this.#users.set(relay, request);

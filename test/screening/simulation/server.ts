@@ -4,6 +4,7 @@
  * Throws when something is not as it has to be, whatever the clients do: limits that are not kept, octets to a side
  * that is paused, a deadline that does not move, an assertion of ours.
  */
+
 import { AssertionFault } from "../../../src/ops/assert.ts";
 import type { LogEvent } from "../../../src/ops/events.ts";
 import type { ClientAction, ClientEvent, SessionPolicy } from "../../../src/proxy/client-messages.ts";
@@ -13,6 +14,7 @@ import { clientKey, isTrusted } from "../../../src/screening/addresses.ts";
 import { Admission } from "../../../src/screening/admission.ts";
 import { TarpitSlots as Slots, type TarpitSlots, type TarpitStay } from "../../../src/screening/tarpit.ts";
 import { tooManyConnections, tooManyFromClient } from "../../../src/smtp/catalogue.ts";
+import { noOffer } from "../../../src/smtp/ehlo.ts";
 import { formatReply } from "../../../src/smtp/replies.ts";
 import type { WorldScreening } from "../../transcripts/world-settings.ts";
 import type { Chance, Clock } from "./clock.ts";
@@ -62,7 +64,7 @@ export class SimulatedServer {
   readonly admission: Admission;
   readonly connections = new Set<Connection>();
   readonly counts = new Map<string, number>();
-  readonly relayOffer = undefined;
+  readonly relayOffer = noOffer;
   readonly unixEpochMs = 0;
   readonly #perClient = new Map<string, number>();
   #sessions = 0;
