@@ -82,14 +82,12 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     this.network = trustedHere ? undefined : clientNetwork(this.#address);
     const facts = { session: this.session, address: this.#address, isTrusted: trustedHere };
     const now = shell.network.now();
-    const remembered = screening.memory.has(this.#address, now) ? "remembered" : undefined;
-    const exemption = trustedHere ? "trusted" : remembered;
     this.#session = new ClientSession(
       policy,
       surroundings,
       facts,
       now,
-      (output) => new ClientScreening(screening, facts, exemption, policy.serverName, output),
+      (output) => new ClientScreening(screening, facts, now, policy.serverName, output),
     );
     this.#timer = new WakeTimer(shell.network, this);
   }

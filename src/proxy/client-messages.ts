@@ -58,11 +58,19 @@ export interface TransactionOrigin extends ClientFacts {
   readonly unixEpochMs: number;
 }
 
-/** What became of a look-up; addresses for A, texts for TXT. */
+/** What became of a look-up; addresses for A, texts for TXT. `ttlMs`: how long that still holds. */
 export type LookupAnswer =
-  | { readonly kind: "found"; readonly addresses: readonly string[] }
-  | { readonly kind: "texts"; readonly texts: readonly string[] }
-  | { readonly kind: "none" }
+  | {
+      readonly kind: "found";
+      readonly addresses: readonly string[];
+      readonly ttlMs: number;
+    }
+  | {
+      readonly kind: "texts";
+      readonly texts: readonly string[];
+      readonly ttlMs: number;
+    }
+  | { readonly kind: "none"; readonly ttlMs: number }
   | { readonly kind: "trouble"; readonly reason: string };
 
 export type ClientEvent =

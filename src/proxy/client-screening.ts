@@ -13,7 +13,7 @@ import type { DnsblZone } from "../config/dnsbl-zone.ts";
 import type { DnsblMatch } from "../screening/dnsbl.ts";
 import { DnsblScore } from "../screening/dnsbl.ts";
 import { explanation, type ZoneHealth } from "../screening/dnsbl-zones.ts";
-import { type Exemption, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
+import { exemptFromAll, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
 import type { PassedClients } from "../screening/passed-clients.ts";
 import { badlyPipelined, greetingBegins, listedClient, spokeTooEarly } from "../smtp/catalogue.ts";
 import { formatBeginning, type Reply } from "../smtp/replies.ts";
@@ -56,7 +56,7 @@ export class ClientScreening {
   constructor(
     settings: ScreeningSettings,
     facts: ClientFacts,
-    exemption: Exemption | undefined,
+    now: number,
     serverName: string,
     output: ClientOutput,
   ) {
@@ -65,6 +65,7 @@ export class ClientScreening {
     this.#output = output;
     this.#serverName = serverName;
     const score = new DnsblScore(settings.zones, settings.threshold, settings.health);
+    const exemption = facts.isTrusted ? exemptFromAll : settings.memory.passes(facts.address, now);
     this.#screen = new Screen(settings, exemption, score);
   }
 
@@ -87,10 +88,10 @@ export class ClientScreening {
       this.#explain(answer);
       return;
     }
-    const known = answer.kind === "found" ? answer.addresses : [];
-    if (answer.kind === "trouble") this.#screen.dnsblFailed(zone, now);
+    if (answer.kind === "trouble" || answer.kind === "texts") this.#screen.dnsblFailed(zone, now);
     else {
-      const warning = this.#screen.dnsblAnswered(zone, known, now);
+      const addresses = answer.kind === "found" ? answer.addresses : [];
+      const warning = this.#screen.dnsblAnswered(zone, { addresses, ttlMs: answer.ttlMs }, now);
       if (warning !== undefined) this.#output.log({ event: "dnsbl-refused", ...warning });
     }
     this.#conclude(now);
@@ -160,8 +161,7 @@ export class ClientScreening {
     this.#verdict = verdict;
     const { memory } = this.#settings;
     if (verdict.kind === "pass") {
-      const earned = verdict.reason === "clean" || verdict.reason === "allowlisted";
-      if (earned) memory.remember(this.#facts.address, now);
+      if (!this.#facts.isTrusted) memory.remember(this.#facts.address, verdict.earned, now);
       return;
     }
     memory.forget(this.#facts.address, now);

@@ -8,6 +8,9 @@
  * times, as with postscreen.
  * `isSettled` is true as soon as no answer that is out can turn listed into not listed or the other way, so that a
  * slow zone delays nobody without need.
+ * A client that is not listed may be spared the questions for `passMs`: for as long as the answers hold, and not at
+ * all if a zone that gave no usable answer could have listed it. Otherwise an outage of a name server would exempt
+ * every spammer that connects meanwhile.
  * Not here: names, timeouts and packets (net/), what an address means (dnsbl-zones.ts).
  */
 import type { DnsblZone } from "../config/dnsbl-zone.ts";
@@ -18,6 +21,14 @@ import { distinctZones, matches, meaningOf, type ZoneHealth } from "./dnsbl-zone
 export interface DnsblQuery {
   readonly zone: string;
   readonly name: string;
+}
+
+/** What a zone answered about a client. */
+export interface ZoneAnswer {
+  /** Empty when the zone knows nothing of the client. */
+  readonly addresses: readonly string[];
+  /** How long that holds. */
+  readonly ttlMs: number;
 }
 
 /** To be logged as a warning: the zone refuses to serve us, or is none, and is left out for an hour. */
@@ -42,9 +53,13 @@ export interface DnsblVerdict {
   readonly score: number;
   /** The highest weight first: that one is named to the client. */
   readonly matches: readonly DnsblMatch[];
-  /** Names, as they may be shown, of zones that were asked and gave no usable answer, or not yet. */
+  /** Names, as they may be shown, of zones that gave no usable answer, or not yet. */
   readonly silent: readonly string[];
 }
+
+/** As postscreen_dnsbl_min_ttl and postscreen_dnsbl_max_ttl: 0 would spare nobody, and a new listing must count. */
+export const passMsMin = 60_000;
+export const passMsMax = 3_600_000;
 
 const none: readonly never[] = [];
 
@@ -54,10 +69,12 @@ export class DnsblScore {
   readonly #health: ZoneHealth;
   /** What is not answered. These lists are short, and replaced when they change: mostly all three are empty. */
   #out: readonly DnsblQuery[] = none;
-  /** Zones. */
+  /** Zones that gave no usable answer, those that are left out among them. */
   #silent: readonly string[] = none;
   #matches: readonly DnsblMatch[] = none;
   #score = 0;
+  /** For how long all usable answers hold; undefined: there was none. */
+  #holdsMs: number | undefined;
 
   constructor(zones: readonly DnsblZone[], threshold: number, health: ZoneHealth) {
     this.#zones = zones;
@@ -70,14 +87,16 @@ export class DnsblScore {
     const reversed = reversedName(address);
     if (reversed === undefined) return [];
     if (this.#zones.length === 0) return none;
-    this.#out = distinctZones(this.#zones)
-      .filter((zone) => !this.#health.isLeftOut(zone, now))
+    const zones = distinctZones(this.#zones);
+    this.#silent = zones.filter((zone) => this.#health.isLeftOut(zone, now));
+    this.#out = zones
+      .filter((zone) => !this.#silent.includes(zone))
       .map((zone) => ({ zone, name: `${reversed}.${zone}` }));
     return this.#out;
   }
 
-  /** `addresses` is empty when the zone knows nothing of the client. The result is to be logged, if there is one. */
-  answered(zone: string, addresses: readonly string[], now: number): ZoneWarning | undefined {
+  /** The result is to be logged, if there is one. */
+  answered(zone: string, { addresses, ttlMs }: ZoneAnswer, now: number): ZoneWarning | undefined {
     const query = this.#take(zone);
     if (query === undefined) return undefined;
     const refusal = addresses.find((address) => meaningOf(address) === "refusal");
@@ -85,6 +104,7 @@ export class DnsblScore {
       this.#silent = [...this.#silent, zone];
       return this.#health.refused(zone, now) ? { zone: this.#shown(zone), answer: refusal } : undefined;
     }
+    this.#holdsMs = Math.min(this.#holdsMs ?? passMsMax, ttlMs);
     for (const { filter, weight, shownName } of this.#entries(zone)) {
       const answer = addresses.find((address) => matches(filter, address));
       if (answer === undefined) continue;
@@ -112,7 +132,7 @@ export class DnsblScore {
     for (const { zone } of this.#out) this.failed(zone);
   }
 
-  /** The zones that are out. */
+  /** Zones that have not answered yet. */
   get pending(): readonly string[] {
     return this.#out.map(({ zone }) => zone);
   }
@@ -131,6 +151,12 @@ export class DnsblScore {
     return this.#bounds().highest < 0;
   }
 
+  /** For how long the client need not be asked about again; 0: it has to be, the next time it comes. */
+  get passMs(): number {
+    if (this.#holdsMs === undefined || this.#bounds(this.#silent).highest >= this.#threshold) return 0;
+    return Math.max(this.#holdsMs, passMsMin);
+  }
+
   /** As things are; final once `isSettled`. */
   verdict(): DnsblVerdict {
     return {
@@ -142,12 +168,12 @@ export class DnsblScore {
     };
   }
 
-  /** Between what the score can be when everything has answered. */
-  #bounds(): { readonly lowest: number; readonly highest: number } {
+  /** Between what the score can be when everything has answered, `also` included. */
+  #bounds(also: readonly string[] = none): { readonly lowest: number; readonly highest: number } {
     let lowest = this.#score;
     let highest = this.#score;
     for (const { zone, weight } of this.#zones) {
-      if (!this.#out.some((out) => out.zone === zone)) continue;
+      if (!this.#out.some((out) => out.zone === zone) && !also.includes(zone)) continue;
       if (weight < 0) lowest += weight;
       else highest += weight;
     }

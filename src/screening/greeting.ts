@@ -8,9 +8,9 @@
  *     verdict                                                         needed at the first RCPT, which waits for it
  *
  * The greeting waits for GREETING_DELAY alone and never for a zone: a slow zone costs a client nothing before its
- * RCPT, and there at most what is left of DNSBL_TIMEOUT. A negative score, a client that is trusted, and one that is
- * remembered are greeted at once. A listed client is greeted like any other, so that its HELO, sender and recipient
- * are in the log.
+ * RCPT, and there at most what is left of DNSBL_TIMEOUT. A negative score, a client that is trusted, and one that has
+ * waited within the last day are greeted at once. A listed client is greeted like any other, so that its HELO, sender
+ * and recipient are in the log.
  * Each event first lets pass what time has brought: octets that are looked at when the delay is over are no offence,
  * for the last line is said before them. That includes a client whose octets cross that line.
  * Any split of the octets gives the same verdict. So an early talker is judged when it is clear whether its words are
@@ -21,14 +21,15 @@
  *
  * Contract: `started` once; then events as they come; then `isGreetingDue`, `verdict` and `deadline()`. All of the
  * client's plain octets go through `octets` until `isDone`, before they are read as commands.
- * A verdict does not change. `said` may grow behind it: log it when the client is gone.
+ * A verdict does not change. `said` may grow behind it; the log has what was said up to the verdict.
  * Not here: replies, the tarpit (tarpit.ts), who is remembered (passed-clients.ts), queries (net/).
  * Rejected: refusing a listed client instead of greeting it (nobody could see what mail was refused); judging an
  * early talker by its first octet (an HTTP client would be one verdict in one packet and another in two).
  * RFC 5321 §4.3.1 has clients wait for the greeting; §4.2.1, its lines.
  */
-import type { DnsblQuery, DnsblScore, DnsblVerdict, ZoneWarning } from "./dnsbl.ts";
+import type { DnsblQuery, DnsblScore, DnsblVerdict, ZoneAnswer, ZoneWarning } from "./dnsbl.ts";
 import { FirstWords, type NonSmtp } from "./first-words.ts";
+import { type EarnedPasses, type Passes, rememberedMs } from "./passed-clients.ts";
 
 /** How much of what a client said before its verdict, and right behind, is kept for the log. */
 export const saidOctetsMax = 128;
@@ -42,12 +43,14 @@ export interface ScreenRules {
   readonly observe: boolean;
 }
 
-/** Why a client is not screened. */
-export type Exemption = "trusted" | "remembered";
+/** What a client is spared: all of it by TRUSTED_CLIENTS, or what it has passed before. */
+export type Exemption = Passes;
+export const exemptFromAll: Exemption = { delay: true, dnsbl: true };
+export const exemptFromNothing: Exemption = { delay: false, dnsbl: false };
 
 export type Verdict =
-  /** "clean": screened and nothing found. Such a client, and an allowlisted one, is one to remember. */
-  | { readonly kind: "pass"; readonly reason: Exemption | "allowlisted" | "clean" }
+  /** `earned`: what the client is to be remembered for. */
+  | { readonly kind: "pass"; readonly earned: EarnedPasses }
   /** `heldOutMs`: from the connection to its first octet. */
   | { readonly kind: "early-talker"; readonly heldOutMs: number }
   | { readonly kind: "non-smtp"; readonly looksLike: NonSmtp; readonly heldOutMs: number }
@@ -55,19 +58,21 @@ export type Verdict =
 
 export class Screen {
   readonly #rules: ScreenRules;
-  readonly #exemption: Exemption | undefined;
+  readonly #exemption: Exemption;
   readonly #dnsbl: DnsblScore;
   readonly #firstWords = new FirstWords();
   #startedAt = 0;
   #delayOver = false;
+  /** The delay was cut short, for the client is on an allowlist. */
+  #delayWaived = false;
   #said = "";
   /** From the connection to the first octet, whenever that came. */
   #heldOutMs: number | undefined;
   #isEarly = false;
   #verdict: Verdict | undefined;
 
-  /** `dnsbl`: the client's own; it is asked nothing if the client is exempt. */
-  constructor(rules: ScreenRules, exemption: Exemption | undefined, dnsbl: DnsblScore) {
+  /** `dnsbl`: the client's own; it is asked nothing if the client is exempt from that. */
+  constructor(rules: ScreenRules, exemption: Exemption, dnsbl: DnsblScore) {
     this.#rules = rules;
     this.#exemption = exemption;
     this.#dnsbl = dnsbl;
@@ -76,8 +81,8 @@ export class Screen {
   /** The connection is there. The result is to be asked for, all at once. */
   started(address: string, now: number): readonly DnsblQuery[] {
     this.#startedAt = now;
-    this.#delayOver = this.#exemption !== undefined || this.#rules.greetingDelayMs <= 0;
-    const queries = this.#exemption === undefined ? this.#dnsbl.queries(address, now) : [];
+    this.#delayOver = this.#exemption.delay || this.#rules.greetingDelayMs <= 0;
+    const queries = this.#exemption.dnsbl ? [] : this.#dnsbl.queries(address, now);
     this.time(now);
     return queries;
   }
@@ -94,9 +99,9 @@ export class Screen {
   }
 
   /** As DnsblScore's. Answers that come when the time for them is over are not heard. */
-  dnsblAnswered(zone: string, addresses: readonly string[], now: number): ZoneWarning | undefined {
+  dnsblAnswered(zone: string, answer: ZoneAnswer, now: number): ZoneWarning | undefined {
     this.time(now);
-    const warning = this.#dnsbl.answered(zone, addresses, now);
+    const warning = this.#dnsbl.answered(zone, answer, now);
     this.#judge();
     return warning;
   }
@@ -140,17 +145,12 @@ export class Screen {
     return this.#dnsbl.verdict();
   }
 
-  /** The zones whose answers may still matter. Queries to others can be given up. */
-  get pendingZones(): readonly string[] {
-    return this.#verdict === undefined ? this.#dnsbl.pending : [];
-  }
-
   /** The first `saidOctetsMax` octets of the client, as a wire string. */
   get said(): string {
     return this.#said;
   }
 
-  /** Octets tell nothing more. */
+  /** Further octets cannot change the verdict, nor what is kept of them. */
   get isDone(): boolean {
     const isSaidFull = this.#said.length >= saidOctetsMax;
     return this.#firstWords.isDecided && (isSaidFull || this.#isHarmless);
@@ -175,7 +175,10 @@ export class Screen {
   }
 
   #judge(): void {
-    if (!this.#isEarly && this.#dnsbl.isAllowlisted) this.#delayOver = true;
+    if (!this.#isEarly && !this.#delayOver && this.#dnsbl.isAllowlisted) {
+      this.#delayOver = true;
+      this.#delayWaived = true;
+    }
     this.#verdict ??= this.#find();
   }
 
@@ -188,10 +191,16 @@ export class Screen {
       return isClear || this.#delayOver ? { kind: "early-talker", heldOutMs } : undefined;
     }
     if (!this.#delayOver || !isClear) return undefined;
-    if (this.#exemption !== undefined) return { kind: "pass", reason: this.#exemption };
     if (!this.#dnsbl.isSettled) return undefined;
     const dnsbl = this.#dnsbl.verdict();
-    if (dnsbl.listed) return { kind: "listed", dnsbl };
-    return { kind: "pass", reason: dnsbl.allowlisted ? "allowlisted" : "clean" };
+    return dnsbl.listed ? { kind: "listed", dnsbl } : { kind: "pass", earned: this.#earned };
+  }
+
+  /** Nothing for what the client was spared: a pass is not prolonged by its own use. */
+  get #earned(): EarnedPasses {
+    const dnsblMs = this.#dnsbl.passMs;
+    // An allowlist vouches for the client for as long as its answer holds.
+    const waitedMs = this.#delayWaived ? dnsblMs : rememberedMs;
+    return { delayMs: this.#exemption.delay ? 0 : waitedMs, dnsblMs };
   }
 }

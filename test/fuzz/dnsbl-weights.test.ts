@@ -26,7 +26,7 @@ function judge(
 ): DnsblVerdict {
   const score = new DnsblScore(zones, threshold, new ZoneHealth());
   score.queries("192.0.2.1", 0);
-  for (const zone of order) score.answered(zone, told.get(zone) ?? [], 0);
+  for (const zone of order) score.answered(zone, { addresses: told.get(zone) ?? [], ttlMs: 60_000 }, 0);
   return score.verdict();
 }
 

@@ -1,7 +1,7 @@
 /** DNSBL: what answers mean, the score against a naive sum, when it is settled, and zones that refuse to serve us. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DnsblScore } from "../../src/screening/dnsbl.ts";
+import { DnsblScore, passMsMax, passMsMin } from "../../src/screening/dnsbl.ts";
 import {
   distinctZones,
   explanation,
@@ -10,7 +10,7 @@ import {
   meaningOf,
   ZoneHealth,
 } from "../../src/screening/dnsbl-zones.ts";
-import { zonesOf } from "./support.ts";
+import { says, zonesOf } from "./support.ts";
 
 function scoreOf(entries: string, threshold = 1, health = new ZoneHealth()): DnsblScore {
   const score = new DnsblScore(zonesOf(entries), threshold, health);
@@ -82,10 +82,10 @@ describe("the score", () => {
       "a.example=127.0.0.2*3 a.example=127.0.0.[2..9] k.b.example*5=>b.example c.example*-2",
       7,
     );
-    score.answered("a.example", ["127.0.0.2", "127.0.0.3"], 1);
-    score.answered("c.example", ["127.0.1.1"], 2);
+    score.answered("a.example", says(["127.0.0.2", "127.0.0.3"]), 1);
+    score.answered("c.example", says(["127.0.1.1"]), 2);
     expect([score.score, score.isSettled, score.verdict().listed]).toEqual([2, false, false]);
-    score.answered("k.b.example", ["127.0.0.4"], 3);
+    score.answered("k.b.example", says(["127.0.0.4"]), 3);
     const name = (zone: string) => `1.2.0.192.${zone}`;
     expect(score.verdict()).toEqual({
       listed: true,
@@ -127,9 +127,9 @@ describe("the score", () => {
 
   test("counts no answer twice, and none to a question that was not asked", () => {
     const score = scoreOf("a.example");
-    score.answered("other.example", ["127.0.0.2"], 1);
-    score.answered("a.example", [], 1);
-    score.answered("a.example", ["127.0.0.2"], 2);
+    score.answered("other.example", says(["127.0.0.2"]), 1);
+    score.answered("a.example", says(), 1);
+    score.answered("a.example", says(["127.0.0.2"]), 2);
     expect(score.score).toBe(0);
   });
 
@@ -137,11 +137,11 @@ describe("the score", () => {
     const score = scoreOf("a.example k.b.example=>b.example c.example", 1);
     score.failed("a.example");
     score.failed("a.example");
-    score.answered("c.example", [], 1);
+    score.answered("c.example", says(), 1);
     expect(score.verdict().silent).toEqual(["a.example", "b.example"]);
     score.giveUp();
     expect(score.pending).toEqual([]);
-    score.answered("k.b.example", ["127.0.0.2"], 2);
+    score.answered("k.b.example", says(["127.0.0.2"]), 2);
     expect(score.verdict()).toEqual({
       listed: false,
       allowlisted: false,
@@ -153,22 +153,68 @@ describe("the score", () => {
 
   test("is settled when no answer can change it", () => {
     const score = scoreOf("a.example*5 b.example*1 c.example*-2", 3);
-    score.answered("b.example", ["127.0.0.2"], 0);
+    score.answered("b.example", says(["127.0.0.2"]), 0);
     expect(score.isSettled).toBe(false);
-    score.answered("a.example", ["127.0.0.2"], 0);
+    score.answered("a.example", says(["127.0.0.2"]), 0);
     expect([score.isSettled, score.verdict().listed]).toEqual([true, true]);
     const other = scoreOf("a.example*5 b.example*1 c.example*-2", 3);
-    other.answered("a.example", [], 0);
+    other.answered("a.example", says(), 0);
     expect([other.isSettled, other.verdict().listed]).toEqual([true, false]);
   });
 
   test("is allowlisted when it is negative whatever comes", () => {
     const score = scoreOf("a.example*2 b.example*1 c.example*-2", 3);
-    score.answered("c.example", ["127.0.0.2"], 0);
+    score.answered("c.example", says(["127.0.0.2"]), 0);
     expect(score.isAllowlisted).toBe(false);
-    score.answered("a.example", [], 0);
+    score.answered("a.example", says(), 0);
     expect([score.isAllowlisted, score.isSettled, score.pending]).toEqual([true, true, ["b.example"]]);
     expect(scoreOf("a.example", 1).isAllowlisted).toBe(false);
+  });
+});
+
+describe("the questions are spared", () => {
+  test("for as long as the first answer holds, from a minute to an hour", () => {
+    const score = scoreOf("a.example b.example", 1);
+    expect(score.passMs).toBe(0);
+    score.answered("a.example", says([], 1_200_000), 0);
+    score.answered("b.example", says([], 300_000), 0);
+    expect(score.passMs).toBe(300_000);
+    for (const [ttlMs, passMs] of [
+      [0, passMsMin],
+      [passMsMin + 1, passMsMin + 1],
+      [7 * 86_400_000, passMsMax],
+    ] as const) {
+      const other = scoreOf("a.example");
+      other.answered("a.example", says([], ttlMs), 0);
+      expect(other.passMs).toBe(passMs);
+    }
+  });
+
+  test("not where a zone without a usable answer could have listed the client", () => {
+    const score = scoreOf("a.example b.example");
+    score.answered("a.example", says(), 0);
+    score.failed("b.example");
+    expect([score.isSettled, score.verdict().listed, score.passMs]).toEqual([true, false, 0]);
+    const silent = scoreOf("a.example b.example");
+    silent.answered("a.example", says(), 0);
+    silent.giveUp();
+    expect(silent.passMs).toBe(0);
+    const unusable = scoreOf("a.example b.example");
+    unusable.answered("a.example", says(), 0);
+    unusable.answered("b.example", says(["127.255.255.254"]), 0);
+    expect(unusable.passMs).toBe(0);
+    const light = scoreOf("a.example*2 b.example c.example*-1", 2);
+    light.answered("a.example", says(), 0);
+    light.giveUp();
+    expect(light.passMs).toBe(600_000);
+  });
+
+  test("not where a zone is left out", () => {
+    const health = new ZoneHealth();
+    health.refused("b.example", 0);
+    const score = scoreOf("a.example b.example", 1, health);
+    score.answered("a.example", says(), 1);
+    expect([score.isSettled, score.passMs, score.verdict().silent]).toEqual([true, 0, ["b.example"]]);
   });
 });
 
@@ -179,14 +225,20 @@ describe("a zone that refuses to serve us", () => {
       const health = new ZoneHealth();
       const first = scoreOf("k.a.example=>a.example b.example", 1, health);
       const second = scoreOf("k.a.example=>a.example b.example", 1, health);
-      expect(first.answered("k.a.example", ["127.0.0.2", answer], 10)).toEqual({ zone: "a.example", answer });
+      expect(first.answered("k.a.example", says(["127.0.0.2", answer]), 10)).toEqual({
+        zone: "a.example",
+        answer,
+      });
       expect(first.verdict()).toMatchObject({ listed: false, score: 0, silent: ["a.example", "b.example"] });
-      expect(second.answered("k.a.example", [answer], 20)).toBeUndefined();
+      expect(second.answered("k.a.example", says([answer]), 20)).toBeUndefined();
       const third = new DnsblScore(zonesOf("k.a.example=>a.example b.example"), 1, health);
       expect(third.queries("192.0.2.1", 10 + leftOutMs - 1).map(({ zone }) => zone)).toEqual(["b.example"]);
       const fourth = new DnsblScore(zonesOf("k.a.example=>a.example"), 1, health);
       expect(fourth.queries("192.0.2.1", 10 + leftOutMs)).toHaveLength(1);
-      expect(fourth.answered("k.a.example", [answer], 10 + leftOutMs)).toEqual({ zone: "a.example", answer });
+      expect(fourth.answered("k.a.example", says([answer]), 10 + leftOutMs)).toEqual({
+        zone: "a.example",
+        answer,
+      });
     },
   );
 
@@ -254,7 +306,7 @@ test("any answers in any order: the naive sum, and once settled always settled t
       for (const [n, addresses] of all) {
         const zone = `z${n}.example`;
         if (addresses === null) score.failed(zone);
-        else score.answered(zone, addresses, 0);
+        else score.answered(zone, says(addresses), 0);
         const usable = addresses?.every((address) => address.startsWith("127.0.0.")) === true;
         if (open.delete(zone) && usable) {
           for (const [m, last, weight] of list)

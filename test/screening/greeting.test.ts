@@ -3,9 +3,17 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DnsblScore } from "../../src/screening/dnsbl.ts";
 import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
-import { type Exemption, Screen, type ScreenRules, saidOctetsMax } from "../../src/screening/greeting.ts";
+import {
+  type Exemption,
+  exemptFromAll,
+  exemptFromNothing,
+  Screen,
+  type ScreenRules,
+  saidOctetsMax,
+} from "../../src/screening/greeting.ts";
+import { rememberedMs } from "../../src/screening/passed-clients.ts";
 import { cut, cuts, wire } from "../smtp/generators.ts";
-import { zonesOf } from "./support.ts";
+import { says, zonesOf } from "./support.ts";
 
 const rules: ScreenRules = { greetingDelayMs: 5000, dnsblTimeoutMs: 8000, observe: false };
 /** Where the clock of the tests starts: not at 0, which a machine might have for granted. */
@@ -19,7 +27,12 @@ interface Given {
   readonly threshold?: number;
 }
 
-function screenOf({ rules: other = {}, exemption, zones, threshold = 1 }: Given = {}): Screen {
+function screenOf({
+  rules: other = {},
+  exemption = exemptFromNothing,
+  zones,
+  threshold = 1,
+}: Given = {}): Screen {
   const entries = zones === undefined ? [] : zonesOf(zones);
   const score = new DnsblScore(entries, threshold, new ZoneHealth());
   const screen = new Screen({ ...rules, ...other }, exemption, score);
@@ -28,7 +41,11 @@ function screenOf({ rules: other = {}, exemption, zones, threshold = 1 }: Given 
 }
 
 const ehlo = wire("EHLO mail.example\r\n");
-const passed = { kind: "pass", reason: "clean" } as const;
+/** It waited, and no zone was heard of. */
+const passed = {
+  kind: "pass",
+  earned: { delayMs: rememberedMs, dnsblMs: 0 },
+} as const;
 
 describe("the delay", () => {
   test("ends with the greeting; who waits for it passes", () => {
@@ -56,21 +73,52 @@ describe("the delay", () => {
     expect(screen.verdict).toEqual(passed);
   });
 
-  test.each(["trusted", "remembered"] as const)(
-    "is not for a client that is %s, and no zone is asked",
-    (exemption) => {
-      const score = new DnsblScore(zonesOf("a.example"), 1, new ZoneHealth());
-      const screen = new Screen(rules, exemption, score);
-      expect(screen.started("192.0.2.1", start)).toEqual([]);
-      expect([screen.isDelayed, screen.isGreetingDue, screen.deadline()]).toEqual([
-        false,
-        true,
-        Number.POSITIVE_INFINITY,
-      ]);
-      screen.octets(ehlo, at(1));
-      expect(screen.verdict).toEqual({ kind: "pass", reason: exemption });
-    },
-  );
+  test("is not for a client that is exempt, and no zone is asked; and nothing is earned by that", () => {
+    const score = new DnsblScore(zonesOf("a.example"), 1, new ZoneHealth());
+    const screen = new Screen(rules, exemptFromAll, score);
+    expect(screen.started("192.0.2.1", start)).toEqual([]);
+    expect([screen.isDelayed, screen.isGreetingDue, screen.deadline()]).toEqual([
+      false,
+      true,
+      Number.POSITIVE_INFINITY,
+    ]);
+    screen.octets(ehlo, at(1));
+    expect(screen.verdict).toEqual({
+      kind: "pass",
+      earned: { delayMs: 0, dnsblMs: 0 },
+    });
+  });
+
+  test("is not for a client that has waited before; the zones are asked all the same", () => {
+    const screen = screenOf({
+      zones: "a.example",
+      exemption: { delay: true, dnsbl: false },
+    });
+    expect([screen.isGreetingDue, screen.deadline()]).toEqual([true, at(8000)]);
+    screen.octets(ehlo, at(1));
+    expect(screen.verdict).toBeUndefined();
+    screen.dnsblAnswered("a.example", says(), at(100));
+    expect(screen.verdict).toEqual({
+      kind: "pass",
+      earned: { delayMs: 0, dnsblMs: 600_000 },
+    });
+    const listed = screenOf({
+      zones: "a.example",
+      exemption: { delay: true, dnsbl: false },
+    });
+    listed.octets(ehlo, at(1));
+    listed.dnsblAnswered("a.example", says(["127.0.0.2"]), at(100));
+    expect(listed.verdict?.kind).toBe("listed");
+  });
+
+  test("is for a client that only the zones know as passed, and they are not asked again", () => {
+    const score = new DnsblScore(zonesOf("a.example"), 1, new ZoneHealth());
+    const screen = new Screen(rules, { delay: false, dnsbl: true }, score);
+    expect(screen.started("192.0.2.1", start)).toEqual([]);
+    expect([screen.isDelayed, screen.deadline()]).toEqual([true, at(5000)]);
+    screen.octets(ehlo, at(5000));
+    expect(screen.verdict).toEqual(passed);
+  });
 });
 
 describe("an early talker", () => {
@@ -105,7 +153,7 @@ describe("an early talker", () => {
   test("is not pardoned by an allowlist that answers later", () => {
     const screen = screenOf({ zones: "good.example*-1" });
     screen.octets(wire("E"), at(10));
-    screen.dnsblAnswered("good.example", ["127.0.0.2"], at(20));
+    screen.dnsblAnswered("good.example", says(["127.0.0.2"]), at(20));
     expect(screen.isGreetingDue).toBe(false);
     screen.time(at(5000));
     expect(screen.verdict).toEqual({ kind: "early-talker", heldOutMs: 10 });
@@ -132,7 +180,7 @@ describe("words that are no SMTP", () => {
     const late = screenOf();
     late.octets(wire("\x16\x03\x01"), at(6000));
     expect(late.verdict).toEqual({ kind: "non-smtp", looksLike: "TLS handshake", heldOutMs: 6000 });
-    const trusted = screenOf({ exemption: "trusted" });
+    const trusted = screenOf({ exemption: exemptFromAll });
     trusted.octets(wire("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), at(1));
     expect(trusted.verdict).toEqual({ kind: "non-smtp", looksLike: "HTTP request", heldOutMs: 1 });
     expect(trusted.said).toBe("POST / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -143,31 +191,29 @@ describe("zones", () => {
   test("are asked at once", () => {
     const screen = new Screen(
       rules,
-      undefined,
+      exemptFromNothing,
       new DnsblScore(zonesOf("a.example b.example"), 1, new ZoneHealth()),
     );
     expect(screen.started("192.0.2.1", start).map(({ name }) => name)).toEqual([
       "1.2.0.192.a.example",
       "1.2.0.192.b.example",
     ]);
-    expect(screen.pendingZones).toEqual(["a.example", "b.example"]);
   });
 
   test("that list a client: it is greeted as any other, and the verdict is there for its RCPT", () => {
     const screen = screenOf({ zones: "a.example*2 b.example" });
-    screen.dnsblAnswered("a.example", ["127.0.0.2"], at(100));
+    screen.dnsblAnswered("a.example", says(["127.0.0.2"]), at(100));
     expect([screen.isGreetingDue, screen.verdict]).toEqual([false, undefined]);
     screen.time(at(5000));
     screen.octets(ehlo, at(5100));
     expect(screen.isGreetingDue).toBe(true);
     expect(screen.verdict).toMatchObject({ kind: "listed", dnsbl: { listed: true, score: 2 } });
-    expect(screen.pendingZones).toEqual([]);
     expect(screen.deadline()).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("that list an early talker make no difference to it, but are in the log", () => {
     const screen = screenOf({ zones: "a.example" });
-    screen.dnsblAnswered("a.example", ["127.0.0.2"], at(100));
+    screen.dnsblAnswered("a.example", says(["127.0.0.2"]), at(100));
     screen.octets(ehlo, at(200));
     expect(screen.verdict?.kind).toBe("early-talker");
     expect(screen.dnsbl.listed).toBe(true);
@@ -179,13 +225,13 @@ describe("zones", () => {
     expect([screen.isGreetingDue, screen.deadline()]).toEqual([true, at(8000)]);
     screen.octets(ehlo, at(5100));
     expect(screen.verdict).toBeUndefined();
-    screen.dnsblAnswered("a.example", ["127.0.0.2"], at(7999));
+    screen.dnsblAnswered("a.example", says(["127.0.0.2"]), at(7999));
     expect(screen.verdict?.kind).toBe("listed");
 
     const silent = screenOf({ zones: "a.example b.example" });
     silent.octets(ehlo, at(5100));
     silent.dnsblFailed("b.example", at(5200));
-    silent.dnsblAnswered("a.example", ["127.0.0.2"], at(8000));
+    silent.dnsblAnswered("a.example", says(["127.0.0.2"]), at(8000));
     expect(silent.verdict).toEqual(passed);
     expect(silent.dnsbl.silent).toEqual(["b.example", "a.example"]);
   });
@@ -201,17 +247,21 @@ describe("zones", () => {
 
   test("with a negative score greet at once, when no other can change that", () => {
     const screen = screenOf({ zones: "good.example*-2 bad.example*2", threshold: 2 });
-    screen.dnsblAnswered("good.example", ["127.0.0.2"], at(50));
+    screen.dnsblAnswered("good.example", says(["127.0.0.2"]), at(50));
     expect(screen.isGreetingDue).toBe(false);
-    screen.dnsblAnswered("bad.example", [], at(60));
+    screen.dnsblAnswered("bad.example", says(), at(60));
     expect(screen.isGreetingDue).toBe(true);
     screen.octets(ehlo, at(70));
-    expect(screen.verdict).toEqual({ kind: "pass", reason: "allowlisted" });
+    // It has not waited, so its passes are both as good as what the zones said.
+    expect(screen.verdict).toEqual({
+      kind: "pass",
+      earned: { delayMs: 600_000, dnsblMs: 600_000 },
+    });
   });
 
   test("that refuse to serve us are told of", () => {
     const screen = screenOf({ zones: "a.example" });
-    expect(screen.dnsblAnswered("a.example", ["127.255.255.254"], at(50))).toEqual({
+    expect(screen.dnsblAnswered("a.example", says(["127.255.255.254"]), at(50))).toEqual({
       zone: "a.example",
       answer: "127.255.255.254",
     });
@@ -255,7 +305,7 @@ function play(
   if (what === "time") screen.time(now);
   else if (!zone.endsWith(".example")) for (const octets of split(wire(what))) screen.octets(octets, now);
   else if (answer === "failed") screen.dnsblFailed(zone, now);
-  else screen.dnsblAnswered(zone, answer === "" ? [] : [answer], now);
+  else screen.dnsblAnswered(zone, says(answer === "" ? [] : [answer]), now);
 }
 
 const settings = fc.record({

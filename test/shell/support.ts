@@ -178,7 +178,10 @@ export class HeldSocket implements Socket {
 }
 
 const loopback = { octets: [127, 0, 0, 0], prefixBits: 8 };
-const noResolver: Resolver = { lookup: () => Promise.resolve({ kind: "none" }), close() {} };
+const noResolver: Resolver = {
+  lookup: () => Promise.resolve({ kind: "none", ttlMs: 60_000 }),
+  close() {},
+};
 
 export interface Bent {
   readonly policy?: Partial<ServerSettings["policy"]>;

@@ -5,6 +5,8 @@ import { reversedName } from "../../src/screening/addresses.ts";
 import type { Clock } from "./clock.ts";
 import type { ZoneScript } from "./scenario.ts";
 
+const ttlMs = 300_000;
+
 export class ZoneResolver implements Resolver {
   readonly #clock: Clock;
   readonly #zones: readonly ZoneScript[];
@@ -16,7 +18,7 @@ export class ZoneResolver implements Resolver {
 
   lookup(name: string, type: "A" | "TXT"): Promise<LookupAnswer> {
     const zone = this.#zones.find((one) => name.endsWith(`.${one.zone}`));
-    if (zone === undefined) return Promise.resolve({ kind: "none" });
+    if (zone === undefined) return Promise.resolve({ kind: "none", ttlMs });
     if (zone.answers === "never") return new Promise(() => {});
     return new Promise((resolve) =>
       this.#clock.timer(zone.afterMs, () => resolve(answerOf(zone, name, type))),
@@ -33,13 +35,13 @@ function answerOf(zone: ZoneScript, name: string, type: "A" | "TXT"): LookupAnsw
     case "never":
       return { kind: "trouble", reason: "SERVFAIL" };
     case "refusal":
-      return { kind: "found", addresses: ["127.255.255.254"] };
+      return { kind: "found", addresses: ["127.255.255.254"], ttlMs };
     case "public":
-      return { kind: "found", addresses: ["203.0.113.99"] };
+      return { kind: "found", addresses: ["203.0.113.99"], ttlMs };
     case "listing":
-      if (!isListed) return { kind: "none" };
+      if (!isListed) return { kind: "none", ttlMs };
       return type === "TXT"
-        ? { kind: "texts", texts: [`see ${zone.zone}`] }
-        : { kind: "found", addresses: ["127.0.0.2"] };
+        ? { kind: "texts", texts: [`see ${zone.zone}`], ttlMs }
+        : { kind: "found", addresses: ["127.0.0.2"], ttlMs };
   }
 }

@@ -124,14 +124,12 @@ export class ClientPeer {
       return new ClientSession(policy, this.#world, { session, address, isTrusted: true }, now);
     }
     const facts = { session, address, isTrusted: isTrusted(screening.trusted, address) };
-    const remembered = screening.memory.has(address, now) ? "remembered" : undefined;
-    const exemption = facts.isTrusted ? "trusted" : remembered;
     return new ClientSession(
       policy,
       this.#world,
       facts,
       now,
-      (output) => new ClientScreening(screening, facts, exemption, policy.serverName, output),
+      (output) => new ClientScreening(screening, facts, now, policy.serverName, output),
     );
   }
 

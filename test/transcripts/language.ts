@@ -149,23 +149,28 @@ function peerOf(side: string | undefined, number: string | undefined): Peer {
   return Number(number === "" ? 1 : number);
 }
 
-/** `NAME A 127.0.0.2 127.0.0.4`, `NAME TXT some text`, `NAME A none`, `… trouble REASON`, `… silence`; `… (+3s)` */
+/** `NAME A 127.0.0.2 127.0.0.4`, `NAME TXT some text`, `NAME A none`, `… trouble REASON`, `… silence`; `… (ttl 5m) (+3s)` */
 function dnsStep(text: string, place: Place): Step {
-  const [, name, record, words = "", delay = "0ms"] =
-    /^(\S+) (A|TXT) (.+?)(?: \(\+(\w+)\))?$/.exec(text) ?? [];
+  const [, name, record, words = "", ttl = "1h", delay = "0ms"] =
+    /^(\S+) (A|TXT) (.+?)(?: \(ttl (\w+)\))?(?: \(\+(\w+)\))?$/.exec(text) ?? [];
   if (name === undefined || (record !== "A" && record !== "TXT")) {
     throw new TranscriptFault(place, `NAME A … or NAME TXT … expected: ${text}`);
   }
-  const told = { afterMs: msOf(delay, place), answer: answerOf(record, words) };
+  const told = {
+    afterMs: msOf(delay, place),
+    answer: answerOf(record, words, msOf(ttl, place)),
+  };
   return { place, does: "tells", name, record, told };
 }
 
-function answerOf(record: "A" | "TXT", words: string): LookupAnswer | undefined {
+function answerOf(record: "A" | "TXT", words: string, ttlMs: number): LookupAnswer | undefined {
   const [kind = "", ...reason] = words.split(" ");
   if (words === "silence") return undefined;
-  if (words === "none") return { kind: "none" };
+  if (words === "none") return { kind: "none", ttlMs };
   if (kind === "trouble") return { kind: "trouble", reason: reason.join(" ") };
-  return record === "A" ? { kind: "found", addresses: words.split(" ") } : { kind: "texts", texts: [words] };
+  return record === "A"
+    ? { kind: "found", addresses: words.split(" "), ttlMs }
+    : { kind: "texts", texts: [words], ttlMs };
 }
 
 function eventOf(text: string, place: Place): string {

@@ -5,6 +5,9 @@
 import type { LookupAnswer } from "../../../src/proxy/client-messages.ts";
 import type { Chance, Clock } from "./clock.ts";
 
+/** How long an answer of the zones holds: less than a client is remembered for its patience. */
+const ttlMs = 120_000;
+
 /** A client is listed from a score of 1 on. */
 export const zoneOptions = {
   DNSBL_DOMAINS: "bad.example=127.0.0.[2..9]*2 flaky.example good.example*-3",
@@ -75,23 +78,35 @@ export class ScriptedZones {
   #text(): [LookupAnswer, number] {
     return [
       this.#chance.happens(0.7)
-        ? { kind: "texts", texts: ["listed, see \x01https://bad.example"] }
-        : { kind: "none" },
+        ? {
+            kind: "texts",
+            texts: ["listed, see \x01https://bad.example"],
+            ttlMs,
+          }
+        : { kind: "none", ttlMs },
       0,
     ];
   }
 
   #addresses(zone: string, address: string): [LookupAnswer, number] {
     if (zone === "flaky.example" && this.#refusing) {
-      return [{ kind: "found", addresses: [this.#chance.one("127.255.255.254", "1.2.3.4")] }, 0];
+      return [
+        {
+          kind: "found",
+          addresses: [this.#chance.one("127.255.255.254", "1.2.3.4")],
+          ttlMs,
+        },
+        0,
+      ];
     }
     const says =
       zone === "good.example"
         ? this.#isAllowlisted(address)
         : this.#isListed(address) && (zone === "bad.example" || this.#chance.happens(0.5));
-    if (says) return [{ kind: "found", addresses: ["127.0.0.3", "127.0.0.4"] }, weights.get(zone) ?? 0];
+    if (says)
+      return [{ kind: "found", addresses: ["127.0.0.3", "127.0.0.4"], ttlMs }, weights.get(zone) ?? 0];
     // Outside of the filter: it is no listing.
     const other = zone === "bad.example" && this.#chance.happens(0.1);
-    return [other ? { kind: "found", addresses: ["127.0.0.10"] } : { kind: "none" }, 0];
+    return [other ? { kind: "found", addresses: ["127.0.0.10"], ttlMs } : { kind: "none", ttlMs }, 0];
   }
 }

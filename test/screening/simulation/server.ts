@@ -178,16 +178,16 @@ export class Connection {
       address: remote.address,
       isTrusted: isTrusted(screening.trusted, remote.address),
     };
-    const remembered = screening.memory.has(remote.address, clock.now) ? "remembered" : undefined;
-    const exemption = facts.isTrusted ? "trusted" : remembered;
-    if (exemption !== undefined) server.count(exemption);
-    this.#isScreened = exemption === undefined;
+    const passes = screening.memory.passes(remote.address, clock.now);
+    if (facts.isTrusted) server.count("trusted");
+    else if (passes.delay) server.count(passes.dnsbl ? "remembered" : "remembered for the delay alone");
+    this.#isScreened = !facts.isTrusted && !passes.dnsbl;
     this.#session = new ClientSession(
       policy,
       server,
       facts,
       clock.now,
-      (output) => new ClientScreening(screening, facts, exemption, policy.serverName, output),
+      (output) => new ClientScreening(screening, facts, clock.now, policy.serverName, output),
     );
   }
 
