@@ -1,6 +1,6 @@
 /**
  * `smtpproxy serve`: the proxy, until a signal ends it.
- * SIGHUP reads certificate and key again; running sessions keep theirs. SIGTERM and SIGINT stop listening and let
+ * SIGHUP takes over a renewed certificate, for sessions to come, and tells what else has changed. SIGTERM and SIGINT stop listening and let
  * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
@@ -13,7 +13,7 @@ import { logSink } from "../net/log-sink.ts";
 import { Server } from "../net/server.ts";
 import { newSessionId } from "../net/session-id.ts";
 import { type Shell, stackOf } from "../net/shell.ts";
-import type { ListenTarget, ServerTls } from "../net/socket.ts";
+import type { ListenTarget } from "../net/socket.ts";
 import { forgetInheritedSockets, inheritedSockets } from "../net/systemd.ts";
 import { type LoadedServerTls, loadServerTls } from "../net/tls.ts";
 import { EventLog } from "../ops/event-log.ts";
@@ -21,16 +21,15 @@ import type { LogEvent } from "../ops/events.ts";
 import { Log } from "../ops/log.ts";
 import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
+import { CertificateWatch, lookMs } from "./certificate-watch.ts";
+import { type Running, reload } from "./reload.ts";
 import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
 const stderr = 2;
-const dayMs = 86_400_000;
 /** How long the relays are asked at the start what they offer. */
 const askRelaysMsMax = 5_000;
 /** How often lines that were left out are told as a count. */
 const settleMs = 60_000;
-/** A certificate with less than this left is worth a warning at the start. */
-const expiryWarningMs = 14 * dayMs;
 
 /** What the signals do at the moment. */
 interface Signals {
@@ -85,7 +84,8 @@ export async function serve(args: readonly string[]): Promise<number> {
   for (const warning of loaded.warnings) {
     shell.log({ event: "configuration", warning: describe(warning) });
   }
-  if (certificate !== undefined) tellCertificate(shell, config, certificate);
+  const watch = watchOf(config, certificate);
+  for (const event of watch?.introduce(Date.now()) ?? []) shell.log(event);
   const targets: readonly ListenTarget[] =
     inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
   checkDescriptors(shell, config, targets.length);
@@ -102,9 +102,16 @@ export async function serve(args: readonly string[]): Promise<number> {
     explain([error instanceof Error ? error.message : String(error)]);
     return 1;
   }
-  const settling = setInterval(() => events.settle(), settleMs);
-  await untilSignal(shell, config, server, signals);
-  clearInterval(settling);
+  const { authorities } = settings.settings.pool;
+  const running = { args, config, authorities, certificate: watch };
+  const chores = [
+    setInterval(() => events.settle(), settleMs),
+    setInterval(() => {
+      for (const event of watch?.look(Date.now()) ?? []) shell.log(event);
+    }, lookMs),
+  ];
+  await untilSignal(shell, running, server, signals);
+  for (const chore of chores) clearInterval(chore);
   events.settle();
   log.flush();
   return 0;
@@ -130,11 +137,21 @@ function checkDescriptors(shell: Shell, config: Config, listeners: number): void
   if (warning !== undefined) shell.log({ event: "configuration", warning });
 }
 
-/** Resolves when the server has been shut down. A second signal ends the grace. */
-function untilSignal(shell: Shell, config: Config, server: Server, signals: Signals): Promise<void> {
+/** Resolves when the server has been shut down. A second signal ends what is waited for. */
+function untilSignal(shell: Shell, start: Running, server: Server, signals: Signals): Promise<void> {
   return new Promise((resolve) => {
+    let running = start;
     let stopping = false;
-    signals.reload = () => reload(shell, config, server);
+    signals.reload = () => {
+      const { config, report } = reload(running, Date.now());
+      running = { ...running, config };
+      const { certificate } = running;
+      if (report.outcome === "done" && certificate !== undefined) {
+        server.replaceTls(certificate.tls);
+        for (const event of certificate.introduce(Date.now())) shell.log(event);
+      }
+      shell.log(report);
+    };
     signals.stop = (signal) => {
       if (stopping) {
         server.hurry();
@@ -142,25 +159,12 @@ function untilSignal(shell: Shell, config: Config, server: Server, signals: Sign
       }
       stopping = true;
       shell.log({ event: "shutdown", signal, sessions: server.sessions });
-      void server.shutdown(config.shutdownGraceMs).then((cut) => {
+      void server.shutdown(start.config.shutdownGraceMs).then((cut) => {
         shell.log({ event: "stopped", cut });
         resolve();
       });
     };
   });
-}
-
-function reload(shell: Shell, config: Config, server: Server): void {
-  const certificate = readCertificate(config);
-  if (certificate?.ok === false) {
-    shell.log({ event: "reload", outcome: "failed", reason: certificate.fault });
-    return;
-  }
-  if (certificate !== undefined) {
-    server.replaceTls(certificate.tls);
-    tellCertificate(shell, config, certificate);
-  }
-  shell.log({ event: "reload", outcome: "done", reason: undefined });
 }
 
 /** undefined: none is configured. */
@@ -169,18 +173,10 @@ function readCertificate({ serverCert, serverKey }: Config): LoadedServerTls | u
   return loadServerTls(serverCert, serverKey);
 }
 
-function tellCertificate(
-  shell: Shell,
-  { serverCert }: Config,
-  { certificate }: { readonly tls: ServerTls } & Extract<LoadedServerTls, { readonly ok: true }>,
-): void {
-  const expires = certificate.notAfter.toISOString();
-  shell.log({ event: "certificate", file: serverCert ?? "", names: certificate.names.join(", "), expires });
-  const leftMs = certificate.notAfter.getTime() - Date.now();
-  if (leftMs > expiryWarningMs) return;
-  const warning =
-    leftMs <= 0
-      ? "the certificate has expired"
-      : `the certificate expires in ${Math.floor(leftMs / dayMs)} days`;
-  shell.log({ event: "configuration", warning: `SERVER_CERT: ${warning}` });
+function watchOf(
+  { serverCert, serverKey }: Config,
+  certificate: LoadedServerTls | undefined,
+): CertificateWatch | undefined {
+  if (serverCert === undefined || serverKey === undefined || certificate?.ok !== true) return undefined;
+  return new CertificateWatch({ cert: serverCert, key: serverKey }, certificate);
 }

@@ -33,16 +33,21 @@ export interface Loaded {
 
 /** The configuration, or undefined after every fault was written to stderr. */
 export function loadOrExplain(args: readonly string[]): Loaded | undefined {
-  const loaded = load({
+  const loaded = loadQuietly(args);
+  const { warnings } = loaded;
+  if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
+  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${describe(warning)}`)]);
+  return undefined;
+}
+
+/** The configuration as it is now, or its faults. */
+export function loadQuietly(args: readonly string[]): ReturnType<typeof load> {
+  return load({
     args,
     environment: process.env,
     hostName: hostname(),
     readFile: (path) => readFileSync(path, "utf8"),
   });
-  const { warnings } = loaded;
-  if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
-  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${describe(warning)}`)]);
-  return undefined;
 }
 
 /** Tells faults on stderr, one a line. */

@@ -2,7 +2,7 @@
  * Certificates, keys and authorities: read from files, checked, and made into what the sockets take.
  * Every fault is one line in the operator's terms that names the file. An expired certificate is no fault but a fact:
  * the caller warns, and mail goes on being encrypted. TLS 1.2 is the least on both sides.
- * Not here: the handshake (bun-socket.ts), when to read the files again (the server, at SIGHUP).
+ * Not here: the handshake (bun-socket.ts), when to read the files again (commands/certificate-watch.ts).
  * Rejected: paths given to Bun's own options, which tell of a wrong key at the first handshake only.
  */
 

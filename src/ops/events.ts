@@ -57,7 +57,17 @@ export type LogEvent =
   | { readonly event: "listening"; readonly address: string }
   | { readonly event: "configuration"; readonly warning: string }
   | { readonly event: "certificate"; readonly file: string; readonly names: string; readonly expires: string }
-  | { readonly event: "reload"; readonly outcome: "done" | "failed"; readonly reason: string | undefined }
+  | {
+      readonly event: "reload";
+      readonly outcome: "done" | "failed";
+      /** Files and options, as the next two. */
+      readonly readAgain: string | undefined;
+      /** They have changed, and hold as they were at the start. */
+      readonly restartNeeded: string | undefined;
+      /** Whatever has changed there is not known. */
+      readonly notReadAgain: string | undefined;
+      readonly reason: string | undefined;
+    }
   | { readonly event: "shutdown"; readonly signal: string; readonly sessions: number }
   | { readonly event: "stopped"; readonly cut: number }
   | {
@@ -186,7 +196,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     listening: { level: "info", keys: ["address"] },
     configuration: { level: "warn", keys: ["warning"] },
     certificate: { level: "info", keys: ["file", "names", "expires"] },
-    reload: { level: "info", keys: ["outcome", "reason"] },
+    reload: { level: "info", keys: ["outcome", "readAgain", "restartNeeded", "notReadAgain", "reason"] },
     shutdown: { level: "info", keys: ["signal", "sessions"] },
     stopped: { level: "info", keys: ["cut"] },
     "connection-refused": { level: "warn", keys: ["client", "reply", "connections"] },

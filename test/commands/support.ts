@@ -107,8 +107,12 @@ export class Service {
   #log = "";
 
   /** `command` in front of the binary: systemd-socket-activate, say. */
-  constructor(environment: Readonly<Record<string, string>>, command: readonly string[] = []) {
-    this.#child = Bun.spawn([...command, binary(), "serve"], {
+  constructor(
+    environment: Readonly<Record<string, string>>,
+    command: readonly string[] = [],
+    flags: readonly string[] = [],
+  ) {
+    this.#child = Bun.spawn([...command, binary(), "serve", ...flags], {
       env: { ...bareEnvironment, ...environment },
       cwd: tmpdir(),
       stdio: ["ignore", "ignore", "pipe"],

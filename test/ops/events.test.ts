@@ -29,14 +29,20 @@ function transaction(outcome: Outcome): TransactionEvent {
   };
 }
 
+const reloaded = { readAgain: undefined, restartNeeded: undefined, notReadAgain: undefined };
+
 const levels: readonly (readonly [what: string, level: LogLevel, event: LogEvent])[] = [
   ["a relayed mail", "info", transaction("relayed")],
   ["a refused mail", "info", transaction("refused")],
   ["a deferred mail", "info", transaction("deferred")],
   ["an abandoned mail", "info", transaction("abandoned")],
   ["a mail that may be there twice", "warn", transaction("unknown")],
-  ["a certificate read again", "info", { event: "reload", outcome: "done", reason: undefined }],
-  ["one that could not be", "error", { event: "reload", outcome: "failed", reason: "no such file" }],
+  ["a certificate read again", "info", { event: "reload", outcome: "done", ...reloaded, reason: undefined }],
+  [
+    "one that could not be",
+    "error",
+    { event: "reload", outcome: "failed", ...reloaded, reason: "no such file" },
+  ],
   ["our own fault", "error", { event: "fault", session: undefined, stack: "Error: x" }],
   [
     "a line of a dialogue",
