@@ -7,7 +7,7 @@
 import { describe } from "../config/findings.ts";
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
-import { tooFewDescriptors } from "../net/descriptors.ts";
+import { descriptorReserve, tooFewDescriptors } from "../net/descriptors.ts";
 import { raiseDescriptorLimit } from "../net/libc.ts";
 import { logSink } from "../net/log-sink.ts";
 import { Server } from "../net/server.ts";
@@ -117,7 +117,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function makeShell(events: EventLog): Shell {
+function makeShell(events: EventLog): Shell & { readonly network: BunNetwork } {
   const write = (event: LogEvent): void => events.write(event);
   const network = new BunNetwork((error) =>
     write({ event: "fault", session: undefined, stack: stackOf(error) }),
@@ -125,16 +125,28 @@ function makeShell(events: EventLog): Shell {
   return { network, log: write, newSessionId };
 }
 
-/** Raises the limit as far as it goes, and tells if that is not far enough for the options. */
-function checkDescriptors(shell: Shell, config: Config, listeners: number): void {
+/** Raises the limit as far as it goes, tells if that is not far enough for the options, and has it kept. */
+function checkDescriptors(
+  { network, log }: ReturnType<typeof makeShell>,
+  config: Config,
+  listeners: number,
+): void {
   const users = {
     clientsMax: config.maxConnections,
     relaysMax: config.relayMaxConnections,
     listeners,
     dnsServers: config.dnsblZones === undefined ? 0 : nameServers(config).length,
   };
-  const warning = tooFewDescriptors(users, raiseDescriptorLimit());
-  if (warning !== undefined) shell.log({ event: "configuration", warning });
+  const limit = raiseDescriptorLimit();
+  const warning = tooFewDescriptors(users, limit);
+  if (warning !== undefined) log({ event: "configuration", warning });
+  if (limit === undefined) return;
+  network.limitDescriptors({
+    limit,
+    reserve: descriptorReserve(users, limit),
+    changed: (isScarce, open) =>
+      log({ event: "descriptors", state: isScarce ? "scarce" : "enough again", open, limit }),
+  });
 }
 
 /** Resolves when the server has been shut down. A second signal ends what is waited for. */

@@ -34,7 +34,9 @@ import {
   plainHandlers,
   type SocketSystem,
 } from "./bun-socket.ts";
+import { DescriptorGuard, type DescriptorLimit, openDescriptors, type Whose } from "./descriptor-guard.ts";
 import { isDeserted, isUnixSocket, kernelQueuedOctets, setBacklog } from "./libc.ts";
+import { type ListenerPlace, type NativeListener, PausableListener } from "./pausable-listener.ts";
 import {
   closeMs,
   type Dial,
@@ -60,20 +62,34 @@ const backlogMax = 4096;
 export const abandonedDialsMax = 32;
 
 export class BunNetwork implements Network {
-  readonly #system: SocketSystem;
+  /** Of accepted and of dialled sockets. */
+  readonly #systems: Readonly<Record<Whose, SocketSystem>>;
   readonly #clock: AlarmClock;
+  readonly #descriptors: DescriptorGuard;
   /** How many of each target there are. */
   readonly #abandoned = new Map<string, number>();
 
   /** `settings.closeMs` is for tests: how long an orderly end may take. */
   constructor(onFault: FaultHandler, settings: { readonly closeMs?: number } = {}) {
     this.#clock = new AlarmClock((callback) => this.#guard(callback));
-    this.#system = {
+    this.#descriptors = new DescriptorGuard({
+      now: () => this.now(),
+      timer: (delayMs, callback) => this.timer(delayMs, callback),
+      openDescriptors,
+    });
+    const system = (whose: Whose): SocketSystem => ({
       closeMs: settings.closeMs ?? closeMs,
       onFault,
       timer: (delayMs, callback) => this.timer(delayMs, callback),
+      socketClosed: () => this.#descriptors.closed(whose),
       kernelQueuedOctets: kernelQueuedOctetsOf,
-    };
+    });
+    this.#systems = { client: system("client"), dial: system("dial") };
+  }
+
+  /** Listeners rest while fewer than the reserve are free. Once, before anything listens. */
+  limitDescriptors(limit: DescriptorLimit): void {
+    this.#descriptors.limit(limit);
   }
 
   /** Dials given up by us that still hold a descriptor. */
@@ -99,6 +115,7 @@ export class BunNetwork implements Network {
     };
     const arrived = (): boolean => {
       if (connecting && !waiting) this.#countAbandoned(key, -1);
+      if (connecting) this.#descriptors.closed("dial");
       connecting = false;
       return settle();
     };
@@ -110,6 +127,7 @@ export class BunNetwork implements Network {
       });
       return { cancel: () => void settle() };
     }
+    this.#descriptors.opened("dial");
     timer = setTimeout(() => {
       if (giveUp()) fail(`timeout after ${timeoutMs / 1000}s`);
     }, timeoutMs);
@@ -118,7 +136,7 @@ export class BunNetwork implements Network {
       open: (native) => {
         if (!arrived()) return native.terminate();
         native.reload({ socket: plainHandlers });
-        const adopted = this.#adopt(native, "unix" in target ? target.unix : undefined, (s) =>
+        const adopted = this.#adopt(native, "dial", "unix" in target ? target.unix : undefined, (s) =>
           handler.opened(s),
         );
         if (!adopted) fail("ECONNRESET");
@@ -153,23 +171,17 @@ export class BunNetwork implements Network {
       socket: {
         ...plainHandlers,
         open: (native) => {
-          this.#adopt(native, unixPath, accept);
+          this.#adopt(native, "client", unixPath, accept);
         },
       },
     };
-    if ("fd" in target) {
-      const name = `fd ${target.fd} (${target.name})`;
-      const listener = orOneLine(name, () => listenFd({ ...options, fd: target.fd }));
-      return { name, port: 0, stop: () => listener.stop() };
-    }
-    if ("unix" in target) {
-      const name = `unix:${target.unix}`;
-      unlinkDeserted(target.unix);
-      const listener = orOneLine(name, () => Bun.listen<Native>({ ...options, unix: target.unix }));
-      raiseBacklog(listener);
-      return { name, port: 0, stop: () => listener.stop() };
-    }
-    return listenTcp(target, options);
+    const reopen = (fd: number): NativeListener => listenFd({ ...options, fd });
+    const { native, ...place } = open(target, options, reopen);
+    const listener = new PausableListener(place, native, reopen, (stopped) => {
+      this.#descriptors.remove(stopped);
+    });
+    this.#descriptors.add(listener);
+    return listener;
   }
 
   async resolve(
@@ -201,6 +213,7 @@ export class BunNetwork implements Network {
   /** Makes our socket of Bun's. False, and terminated, if the peer is gone already. */
   #adopt(
     native: NativeSocket,
+    whose: Whose,
     unixPath: string | undefined,
     accept: (socket: Socket) => SocketHandler,
   ): boolean {
@@ -209,7 +222,8 @@ export class BunNetwork implements Network {
       native.terminate();
       return false;
     }
-    new BunSocket(native, remote, this.#system, accept);
+    this.#descriptors.opened(whose);
+    new BunSocket(native, remote, this.#systems[whose], accept);
     return true;
   }
 
@@ -217,23 +231,45 @@ export class BunNetwork implements Network {
     try {
       callback();
     } catch (error) {
-      this.#system.onFault(error);
+      this.#systems.client.onFault(error);
     }
   }
+}
+
+/** Bun's listener, and what is told of it. */
+type OpenListener = ListenerPlace & { readonly native: NativeListener };
+
+function open(
+  target: ListenTarget,
+  options: Bun.SocketOptions<Native>,
+  listenOn: (fd: number) => NativeListener,
+): OpenListener {
+  if ("fd" in target) {
+    const name = `fd ${target.fd} (${target.name})`;
+    return { name, port: 0, native: orOneLine(name, () => listenOn(target.fd)) };
+  }
+  if ("unix" in target) {
+    const name = `unix:${target.unix}`;
+    unlinkDeserted(target.unix);
+    const native = orOneLine(name, () => Bun.listen<Native>({ ...options, unix: target.unix }));
+    raiseBacklog(native);
+    return { name, port: 0, native, unixPath: target.unix };
+  }
+  return listenTcp(target, options);
 }
 
 function listenTcp(
   target: { readonly host: string; readonly port: number },
   options: Bun.SocketOptions<Native>,
-): Listener {
-  const bind = (hostname: string): Listener => {
+): OpenListener {
+  const bind = (hostname: string): OpenListener => {
     const address = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
-    const listener = orOneLine(`${address}:${target.port}`, () =>
+    const native = orOneLine(`${address}:${target.port}`, () =>
       Bun.listen<Native>({ ...options, hostname, port: target.port }),
     );
-    raiseBacklog(listener);
-    const { port } = listener;
-    return { name: `${address}:${port}`, port, stop: () => listener.stop() };
+    raiseBacklog(native);
+    const { port } = native;
+    return { name: `${address}:${port}`, port, native };
   };
   if (target.host !== "") return bind(target.host);
   try {

@@ -46,6 +46,8 @@ export interface SocketSystem {
   readonly closeMs: number;
   readonly onFault: FaultHandler;
   timer(delayMs: number, callback: () => void): { cancel(): void };
+  /** Its descriptor is free, or about to be. */
+  socketClosed(): void;
   /** What the kernel has taken and the peer has not acknowledged. */
   kernelQueuedOctets(native: NativeSocket): number;
 }
@@ -331,6 +333,7 @@ export class BunSocket implements Socket {
   #finish(reason: string): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
+    this.#system.socketClosed();
     this.#closeTimer?.cancel();
     this.#dropQueue();
     queueMicrotask(() => this.#tell(() => this.#handler.closed(reason)));

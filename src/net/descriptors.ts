@@ -1,7 +1,6 @@
 /**
  * How many descriptors the program may need at once, and whether its limit allows it.
- * When descriptors run out, accepting a connection fails again and again with the processor at 100 %, and no event
- * tells of it (Bun, oven-sh/bun #32705); so the limits of the options must be reached first.
+ * Where it does not, clients are left waiting (descriptor-guard.ts) before the options' own limits are reached.
  * Pure. Not here: the limit itself (libc.ts); what is made of a warning (commands/serve.ts).
  * Rejected: lowering MAX_CONNECTIONS to what fits. The operator would read one number and get another.
  */
@@ -25,11 +24,19 @@ const deafAddresses = 4;
 const ownFiles = 64;
 
 export function descriptorsNeeded(users: DescriptorUsers): number {
-  const { clientsMax, relaysMax, listeners, dnsServers } = users;
+  return users.clientsMax + leavingMax + neededBesideClients(users);
+}
+
+function neededBesideClients({ relaysMax, listeners, dnsServers }: DescriptorUsers): number {
   // The kernel holds on for two minutes to dials that were given up.
   const relays = relaysMax + deafAddresses * abandonedDialsMax;
   const dns = dnsServers === 0 ? 0 : dnsServers * portsMax + tcpMax;
-  return clientsMax + leavingMax + relays + listeners + dns + ownFiles;
+  return relays + listeners + dns + ownFiles;
+}
+
+/** How many descriptors clients may not take: what else is needed, but no more than a quarter. */
+export function descriptorReserve(users: DescriptorUsers, limit: number): number {
+  return Math.min(neededBesideClients(users), Math.floor(limit / 4));
 }
 
 /** A warning for the operator, or undefined if all is well. `limit`: undefined where it cannot be known. */
@@ -38,6 +45,6 @@ export function tooFewDescriptors(users: DescriptorUsers, limit: number | undefi
   if (limit === undefined || limit >= needed) return undefined;
   return (
     `MAX_CONNECTIONS=${users.clientsMax} and RELAY_MAX_CONNECTIONS=${users.relaysMax} may need ${needed} open files, ` +
-    `and the limit is ${limit}: when they run out, nobody is served; raise LimitNOFILE= or lower MAX_CONNECTIONS`
+    `and the limit is ${limit}: before they run out, further clients are left waiting; raise LimitNOFILE= or lower MAX_CONNECTIONS`
   );
 }

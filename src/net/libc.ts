@@ -33,6 +33,7 @@ const symbols = {
   listen: { args: ["i32", "i32"], returns: "i32" },
   send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  dup: { args: ["i32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
@@ -104,6 +105,16 @@ export function isWritable(fd: number): boolean {
   pollfd.setInt16(4, POLLOUT, true);
   if (c === undefined || c.poll(ptr(pollfd), 1, 0) <= 0) return c === undefined;
   return (pollfd.getInt16(6, true) & (POLLOUT | POLLERR | POLLHUP)) !== 0;
+}
+
+/** Another descriptor of the same; undefined: there is none left. */
+export function duplicate(fd: number): number | undefined {
+  const copy = libc()?.dup(fd) ?? -1;
+  return copy < 0 ? undefined : copy;
+}
+
+export function closeDescriptor(fd: number): void {
+  libc()?.close(fd);
 }
 
 /** Lets so many connections wait to be accepted on a socket that listens already; the kernel's somaxconn caps it. */

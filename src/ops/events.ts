@@ -136,6 +136,13 @@ export type LogEvent =
     }
   | { readonly event: "dnsbl-refused"; readonly zone: string; readonly answer: string }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
+  /** Listeners rest while descriptors are scarce: clients wait in the kernel's queue. */
+  | {
+      readonly event: "descriptors";
+      readonly state: "scarce" | "enough again";
+      readonly open: number;
+      readonly limit: number;
+    }
   /** Nobody read the log fast enough. */
   | {
       readonly event: "log-lines-dropped";
@@ -217,6 +224,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
     "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },
     fault: { level: "error", keys: ["session", "stack"] },
+    descriptors: { level: "warn", keys: ["state", "open", "limit"] },
     "log-lines-dropped": { level: "warn", keys: ["lines", "importantLines", "since"] },
     "log-lines-left-out": { level: "warn", keys: ["of", "about", "lines"] },
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
@@ -249,6 +257,7 @@ const bounds: {
   tarpit: { by: "client", first: 10, perMinute: 1 },
   "relay-failed": { by: "relay", first: 10, perMinute: 1 },
   "dnsbl-refused": { by: "zone", first: 2, perMinute: 1 },
+  descriptors: { by: "state", first: 1, perMinute: 1 },
   fault: { by: "stack", first: 5, perMinute: 1 },
 };
 /** Connected and left: scans, monitors, HAProxy's health checks. */

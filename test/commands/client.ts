@@ -18,7 +18,7 @@ export class Client implements SocketHandler {
   }
 
   /** Dials, and reads the greeting. */
-  static async dial(target: number | DialTarget): Promise<Client> {
+  static async dial(target: number | DialTarget, greetedWithinMs = 8_000): Promise<Client> {
     const network = new BunNetwork((error) => {
       throw error;
     });
@@ -33,7 +33,7 @@ export class Client implements SocketHandler {
         failed: (reason) => reject(new Error(reason)),
       });
     });
-    await client.reply();
+    await client.reply(greetedWithinMs);
     return client;
   }
 

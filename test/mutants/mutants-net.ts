@@ -415,4 +415,20 @@ export const netMutants: readonly Mutant[] = [
     harm: "a stray record in an answer lists the client",
     tests: dns,
   },
+  {
+    name: "listeners do not rest when descriptors run out",
+    file: "net/descriptor-guard.ts",
+    find: "    for (const listener of this.#listeners) listener.pause();\n",
+    replace: "",
+    harm: "the processor spins, and nobody is served, until clients leave",
+    tests: ["test/net/descriptor-guard.test.ts"],
+  },
+  {
+    name: "a unix socket's file is lost when its listener rests",
+    file: "net/pausable-listener.ts",
+    find: "    renameSync(spare, path);\n",
+    replace: "",
+    harm: "nobody finds the socket any more",
+    tests: ["test/net/descriptor-guard.test.ts"],
+  },
 ];

@@ -199,11 +199,11 @@ describe("listen", () => {
   test("what cannot be had is one line that names the address", () => {
     const { network } = world();
     const accept = () => expect.unreachable();
-    const { port, stop } = network.listen({ host: "127.0.0.1", port: 0 }, accept);
-    expect(() => network.listen({ host: "127.0.0.1", port }, accept)).toThrow(
-      `cannot listen on 127.0.0.1:${port}: EADDRINUSE`,
+    const first = network.listen({ host: "127.0.0.1", port: 0 }, accept);
+    expect(() => network.listen({ host: "127.0.0.1", port: first.port }, accept)).toThrow(
+      `cannot listen on 127.0.0.1:${first.port}: EADDRINUSE`,
     );
-    stop();
+    first.stop();
     const taken = network.listen({ host: "", port: 0 }, accept);
     expect(() => network.listen({ host: "", port: taken.port }, accept)).toThrow("EADDRINUSE");
     taken.stop();

@@ -53,6 +53,7 @@ function open() {
       timers.push(callback);
       return { cancel() {} };
     },
+    socketClosed() {},
     kernelQueuedOctets: () => 0,
   };
   const recorders: Recorder[] = [];

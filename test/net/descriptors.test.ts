@@ -27,7 +27,7 @@ describe("what is needed", () => {
     expect(tooFewDescriptors(defaults, needed)).toBeUndefined();
     expect(tooFewDescriptors(defaults, needed - 1)).toBe(
       `MAX_CONNECTIONS=1000 and RELAY_MAX_CONNECTIONS=50 may need ${needed} open files, and the limit is ${needed - 1}: ` +
-        "when they run out, nobody is served; raise LimitNOFILE= or lower MAX_CONNECTIONS",
+        "before they run out, further clients are left waiting; raise LimitNOFILE= or lower MAX_CONNECTIONS",
     );
     expect(tooFewDescriptors(defaults, undefined)).toBeUndefined();
   });

@@ -89,6 +89,7 @@ export class FakeNetwork implements Network {
       closeMs,
       onFault,
       timer: (delayMs, callback) => this.timer(delayMs, callback),
+      socketClosed: () => {},
       kernelQueuedOctets: kernelQueuedOctetsOf,
     };
   }
