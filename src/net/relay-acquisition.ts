@@ -37,7 +37,6 @@ export interface AcquisitionEnd {
 export class Acquisition {
   readonly #shell: Shell;
   readonly #settings: DialSettings;
-  readonly #resting: RestingPlaces;
   readonly #route: RelayRoute;
   readonly #end: AcquisitionEnd;
   #over = false;
@@ -47,7 +46,6 @@ export class Acquisition {
   constructor(shell: Shell, settings: DialSettings, resting: RestingPlaces, end: AcquisitionEnd) {
     this.#shell = shell;
     this.#settings = settings;
-    this.#resting = resting;
     this.#route = new RelayRoute(settings.relays, resting);
     this.#end = end;
     this.#step();
@@ -56,6 +54,7 @@ export class Acquisition {
   cancel(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#route.calledOff();
     this.#dial?.cancel();
     this.#connection?.abort();
     this.#end.cancelled();
@@ -64,7 +63,7 @@ export class Acquisition {
   /** A throw of ours on the way is this acquisition's failure and nobody else's. */
   #step(): void {
     try {
-      this.#take(this.#route.next());
+      this.#take(this.#route.next(this.#shell.network.now()));
     } catch (error) {
       this.#shell.log({ event: "fault", session: this.#end.session, stack: stackOf(error) });
       this.#giveUp({ kind: "fault" });
@@ -88,6 +87,7 @@ export class Acquisition {
   #giveUp(failure: Failure): void {
     if (this.#over) return;
     this.#over = true;
+    this.#route.calledOff();
     this.#end.gaveUp(failure);
   }
 
@@ -139,7 +139,7 @@ export class Acquisition {
 
   #ready(connection: RelayConnection, offer: RelayOffer): void {
     this.#over = true;
-    this.#resting.woke(connection.place);
+    this.#route.arrived(connection.place);
     this.#end.done(connection, offer);
   }
 

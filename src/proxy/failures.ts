@@ -26,6 +26,8 @@ export type Failure =
   | { readonly kind: "auth-not-offered" }
   | { readonly kind: "extension-not-offered"; readonly keyword: "SMTPUTF8" }
   | { readonly kind: "busy" }
+  /** Every relay failed lately, and is left in peace for so long (relay-pauses.ts). */
+  | { readonly kind: "paused"; readonly reason: string; readonly forMs: number }
   /** An assertion of ours failed in the relay connection. */
   | { readonly kind: "fault" }
   /** FIN, reset. */
@@ -53,6 +55,7 @@ export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
     case "tls-not-offered":
     case "handshake":
     case "auth-not-offered":
+    case "paused":
       return relayUnavailable;
     case "lost":
     case "timeout":
@@ -93,6 +96,10 @@ export function describeFailure(failure: Failure): string {
       return `relay does not offer ${failure.keyword}`;
     case "busy":
       return "RELAY_MAX_CONNECTIONS reached";
+    case "paused":
+      return failure.forMs > 0
+        ? `${failure.reason} (not tried again for another ${Math.ceil(failure.forMs / 1000)} s)`
+        : `${failure.reason} (another mail tries it at present)`;
     case "fault":
       return "internal error";
     case "lost":

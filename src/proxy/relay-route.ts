@@ -5,14 +5,18 @@
  * rested for a while: it is taken again only when every other one failed too, so that mail never waits for a rest.
  * With opportunistic TLS and no credentials an address whose handshake failed is dialled once more without TLS.
  *
+ * An address or relay whose pause lasts (relay-pauses.ts) is not dialled at all; a transaction that is left with such
+ * alone fails at once.
+ *
  * Contract: ask `next`; do what it says; tell `resolved`, `unresolved` or `failed`, and ask again, or tell
- * `RestingPlaces.woke` that it worked.
+ * `arrived` that it worked, or `calledOff`.
  * Not here: resolving and dialling (net/relay-pool.ts).
  * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and the rest makes
  * the price of a dead address one timeout a minute.
  */
 import { assert } from "../ops/assert.ts";
-import type { Failure } from "./failures.ts";
+import { describeFailure, type Failure } from "./failures.ts";
+import { RelayPauses } from "./relay-pauses.ts";
 
 /** How long a failed address is taken last. */
 export const restMs = 60_000;
@@ -46,6 +50,7 @@ export function describePlace({ relay: { host, port }, address }: RelayPlace): s
 
 /** The addresses that failed lately, and with them their relays, for all transactions. */
 export class RestingPlaces {
+  readonly pauses = new RelayPauses();
   /** When each one's rest is over, oldest first. */
   readonly #until = new Map<string, number>();
 
@@ -65,6 +70,8 @@ export class RestingPlaces {
   woke({ relay, address }: RelayPlace): void {
     this.#until.delete(relayKey(relay));
     this.#until.delete(placeKey(relay, address));
+    this.pauses.worked(relayKey(relay));
+    this.pauses.worked(placeKey(relay, address));
   }
 
   rests(relay: RelayHost, address: string, now: number): boolean {
@@ -97,21 +104,41 @@ export class RelayRoute {
   #current: RelayPlace[] = [];
   /** Resting addresses, for the end. */
   readonly #lastResort: RelayPlace[] = [];
-  #failure: Failure = { kind: "unreachable", detail: "no relay" };
+  /** Of the last dial, and of the first that was passed over. */
+  #failure: Failure | undefined;
+  #paused: Failure | undefined;
+  /** Pauses that are over and that this transaction tries. */
+  readonly #tried = new Set<string>();
+  /** When the last step was begun. */
+  #begunAt = 0;
 
   constructor(relays: readonly RelayHost[], resting: RestingPlaces) {
     this.#unresolved = [...relays];
     this.#resting = resting;
   }
 
-  next(): RouteStep {
-    const place = this.#current.shift();
-    if (place !== undefined) return { step: "dial", place };
-    const relay = this.#unresolved.shift();
-    if (relay !== undefined) return { step: "resolve", relay };
-    const resort = this.#lastResort.shift();
-    if (resort !== undefined) return { step: "dial", place: resort };
-    return { step: "give-up", failure: this.#failure };
+  next(now: number): RouteStep {
+    this.#begunAt = now;
+    for (;;) {
+      const relay = this.#current.length > 0 ? undefined : this.#unresolved.shift();
+      if (relay !== undefined) {
+        if (this.#mayTry([relayKey(relay)], now)) return { step: "resolve", relay };
+        continue;
+      }
+      const place = this.#current.shift() ?? this.#lastResort.shift();
+      if (place === undefined) {
+        this.#endTrials();
+        const nothing: Failure = { kind: "unreachable", detail: "no relay" };
+        return { step: "give-up", failure: this.#failure ?? this.#paused ?? nothing };
+      }
+      const keys = [relayKey(place.relay), placeKey(place.relay, place.address)];
+      if (this.#mayTry(keys, now)) return { step: "dial", place };
+    }
+  }
+
+  /** The client has left: whatever was tried may be tried by the next. */
+  calledOff(): void {
+    this.#endTrials();
   }
 
   resolved(relay: RelayHost, addresses: readonly string[], now: number): void {
@@ -126,6 +153,13 @@ export class RelayRoute {
   unresolved(relay: RelayHost, detail: string, now: number): void {
     this.#failure = { kind: "unreachable", detail };
     this.#resting.failed(relay, undefined, now);
+    this.#resting.pauses.failed(relayKey(relay), "connection", detail, this.#begunAt, now);
+  }
+
+  /** The relay is ready. */
+  arrived(place: RelayPlace): void {
+    this.#resting.woke(place);
+    this.#endTrials();
   }
 
   /** `plainWillDo`: TLS is only a wish. */
@@ -135,8 +169,42 @@ export class RelayRoute {
       this.#current.unshift({ ...place, withoutTls: true });
     } else {
       this.#resting.failed(place.relay, place.address, now);
+      this.#pause(place, failure, now);
     }
   }
+
+  /** Refused credentials are refused by all addresses of a relay, and an account is locked for all of them. */
+  #pause(place: RelayPlace, failure: Failure, now: number): void {
+    const isLogin = isLoginRefused(failure);
+    const key = isLogin ? relayKey(place.relay) : placeKey(place.relay, place.address);
+    const kind = isLogin ? "credentials" : "connection";
+    this.#resting.pauses.failed(key, kind, describeFailure(failure), this.#begunAt, now);
+  }
+
+  #mayTry(keys: readonly string[], now: number): boolean {
+    const { pauses } = this.#resting;
+    for (const key of keys) {
+      const pause = pauses.pause(key, this, now);
+      if (pause === undefined) continue;
+      this.#paused ??= { kind: "paused", ...pause };
+      return false;
+    }
+    for (const key of keys) {
+      pauses.tries(key, this);
+      this.#tried.add(key);
+    }
+    return true;
+  }
+
+  #endTrials(): void {
+    for (const key of this.#tried) this.#resting.pauses.calledOff(key, this);
+  }
+}
+
+/** 421 says that the relay goes away, and a 2yz that it makes no sense. */
+function isLoginRefused(failure: Failure): boolean {
+  if (failure.kind !== "refused-setup" || failure.step !== "AUTH") return false;
+  return failure.reply.code >= 400 && failure.reply.code !== 421;
 }
 
 /** As what a relay is remembered. */

@@ -11,6 +11,8 @@ const failures: readonly (readonly [Failure, string])[] = [
   [{ kind: "auth-not-offered" }, "4.4.1"],
   [{ kind: "extension-not-offered", keyword: "SMTPUTF8" }, "4.4.1"],
   [{ kind: "busy" }, "4.3.2"],
+  [{ kind: "paused", reason: "ECONNREFUSED", forMs: 1_500 }, "4.4.1"],
+  [{ kind: "paused", reason: "ECONNREFUSED", forMs: 0 }, "4.4.1"],
   [{ kind: "fault" }, "4.3.0"],
   [{ kind: "lost", detail: "ECONNRESET" }, "4.4.2"],
   [{ kind: "timeout", awaited: "the reply to MAIL" }, "4.4.2"],

@@ -24,7 +24,7 @@ function walk(
   const route = new RelayRoute(relays, resting);
   const steps: string[] = [];
   for (;;) {
-    const step = route.next();
+    const step = route.next(now);
     if (step.step === "give-up") return [...steps, step.failure.kind];
     if (step.step === "resolve") {
       if (addresses.length === 0) route.unresolved(step.relay, "ENOTFOUND", now);
@@ -68,7 +68,7 @@ describe("the route", () => {
   });
 
   test("no relay at all is a failure and no loop", () => {
-    expect(new RelayRoute([], new RestingPlaces()).next().step).toBe("give-up");
+    expect(new RelayRoute([], new RestingPlaces()).next(0).step).toBe("give-up");
   });
 });
 
@@ -111,6 +111,49 @@ describe("resting places", () => {
     for (let index = 0; index < 2000; index += 1) resting.failed(two, `10.0.0.${index}`, 0);
     expect(resting.rests(two, "10.0.0.0", 1)).toBe(false);
     expect(resting.rests(two, "10.0.0.1999", 1)).toBe(true);
+  });
+});
+
+describe("pauses of a route", () => {
+  const login: Failure = {
+    kind: "refused-setup",
+    step: "AUTH",
+    reply: { code: 535, lines: ["5.7.8 no"] },
+  };
+
+  test("refused credentials are not put to the relay's other addresses, but to the other relay", () => {
+    expect(walk([one, two], new RestingPlaces(), 0, { failure: login })).toEqual([
+      "one.example:25 [192.0.2.1]",
+      "two.example:587 [192.0.2.1]",
+      "refused-setup",
+    ]);
+  });
+
+  test("who is left with pauses alone fails at once, with the reason of the first", () => {
+    const resting = new RestingPlaces();
+    walk([one, two], resting, 0, { failure: login });
+    expect(new RelayRoute([one, two], resting).next(999)).toEqual({
+      step: "give-up",
+      failure: { kind: "paused", reason: "relay refused AUTH: 535 5.7.8 no", forMs: 1 },
+    });
+  });
+
+  test("an address that pauses does not keep from the others", () => {
+    const resting = new RestingPlaces();
+    for (const now of [0, 1]) walk([one], resting, now, { addresses: ["192.0.2.1"] });
+    expect(walk([one], resting, 2)).toEqual(["one.example:25 [2001:db8::1]", "unreachable"]);
+  });
+
+  test("a name that does not resolve is not looked up for every mail", () => {
+    const resting = new RestingPlaces();
+    for (const now of [0, 1]) walk([one], resting, now, { addresses: [] });
+    expect(new RelayRoute([one], resting).next(2)).toMatchObject({ failure: { kind: "paused" } });
+    expect(new RelayRoute([one], resting).next(2_000)).toEqual({ step: "resolve", relay: one });
+  });
+
+  test("a relay that says 421 at AUTH has refused no credentials", () => {
+    const gone: Failure = { ...login, reply: { code: 421, lines: ["4.3.2 bye"] } };
+    expect(walk([one], new RestingPlaces(), 0, { failure: gone }).length).toBe(3);
   });
 });
 

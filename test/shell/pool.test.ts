@@ -385,6 +385,54 @@ describe("which relay", () => {
   });
 });
 
+describe("a relay that refuses us", () => {
+  /** Mails one behind the other for so long; returns how many were told 451 4.4.1. */
+  async function hammer(proxy: TestProxy, forMs: number): Promise<number> {
+    let told = 0;
+    for (const end = performance.now() + forMs; performance.now() < end; told += 1) {
+      expect(await proxy.mail(body)).toStartWith("451 4.4.1 ");
+    }
+    return told;
+  }
+
+  test("by our credentials is not asked for every mail, and taken again when it likes them", async () => {
+    const relay = await ScriptedRelay.start({ certificate, auth: "PLAIN" });
+    relay.script = (step) => (step === "AUTH" ? { say: "535 5.7.8 bad credentials\r\n" } : undefined);
+    const proxy = new TestProxy([relay.port], {
+      pool: { tls: "required", credentials: { username: "me", password: "secret" } },
+    });
+    expect(await hammer(proxy, 2_000)).toBeGreaterThan(10);
+    const logins = relay.talks.flatMap(({ lines }) => lines.filter((line) => line.startsWith("AUTH")));
+    expect(logins.length).toBeLessThanOrEqual(2);
+    expect(proxy.transactions.at(-1)?.reason).toMatch(/535 5\.7\.8 bad credentials \(not tried again for/);
+    relay.script = undefined;
+    proxy.network.skewMs = 10_000;
+    expect(await proxy.mail(body)).toStartWith("250");
+    await proxy.stop();
+    relay.stop();
+  });
+
+  test.each([
+    ["421 at the greeting", "421 4.3.2 too busy\r\n"],
+    ["554 at the greeting", "554 5.7.1 go away\r\n"],
+  ])("by %s is not dialled for every mail", async (_name, say) => {
+    const relay = await ScriptedRelay.start({
+      script: (step) => (step === "connect" ? { say, after: "fin" } : undefined),
+    });
+    const proxy = new TestProxy([relay.port]);
+    expect(await hammer(proxy, 2_000)).toBeGreaterThan(10);
+    expect(relay.talks.length).toBeLessThanOrEqual(3);
+    relay.script = undefined;
+    proxy.network.skewMs = 10_000;
+    const mails = Array.from({ length: 5 }, () => proxy.mail(body));
+    const replies = await Promise.all(mails);
+    expect(replies.filter((reply) => reply.startsWith("250")).length).toBeGreaterThanOrEqual(1);
+    expect(await proxy.mail(body)).toStartWith("250");
+    await proxy.stop();
+    relay.stop();
+  });
+});
+
 describe("TLS to the relay", () => {
   test("opportunistic: used when offered, whoever vouches for it", async () => {
     const relay = await ScriptedRelay.start({ certificate });

@@ -5,6 +5,7 @@
  */
 import { expect, test } from "bun:test";
 import { leavingMax } from "../../src/net/server.ts";
+import { pauseRules } from "../../src/proxy/relay-pauses.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { readBurstOctets, readOctetsPerSecond } from "../../src/screening/tarpit.ts";
 import { eventually, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
@@ -25,6 +26,7 @@ test("failed dials take no place of RELAY_MAX_CONNECTIONS", async () => {
   const proxy = new TestProxy([port], { pool: { connectionsMax: 2 } });
   for (let mails = 0; mails < 5; mails += 1) expect(await proxy.mail(body)).toStartWith("451 4.4.1 ");
   const up = await ScriptedRelay.start({ port });
+  proxy.network.skewMs = pauseRules.connection.longestMs;
   expect(await proxy.mail(body)).toStartWith("250");
   await proxy.stop();
   up.stop();

@@ -31,6 +31,7 @@ interface Request extends RelayRequester {
   readonly client: ClientPeer;
   readonly askedAt: number;
   dialled?: RelayPeer;
+  calledOff?: () => void;
 }
 
 interface Machine {
@@ -149,6 +150,7 @@ export class World {
       cancel: () => {
         this.#queue.remove(request);
         request.dialled?.abort();
+        request.calledOff?.();
         this.#letGo(request);
       },
     };
@@ -226,7 +228,7 @@ export class World {
   #walk(request: Request): void {
     const route = new RelayRoute(this.config.relayHosts, this.#resting);
     const step = (): void => {
-      const next = route.next();
+      const next = route.next(this.now);
       if (next.step === "resolve") {
         route.resolved(next.relay, this.#addresses, this.now);
         step();
@@ -235,7 +237,9 @@ export class World {
         request.client.unavailable(next.failure);
         this.#serve();
       } else {
-        request.dialled = this.#dial(next.place, request, (failure) => {
+        request.calledOff = () => route.calledOff();
+        const arrived = (): void => route.arrived(next.place);
+        request.dialled = this.#dial(next.place, request, arrived, (failure) => {
           route.failed(next.place, failure, plainWillDo(this.settings), this.now);
           const relay = describePlace(next.place);
           this.logs.push({ event: "relay-failed", session: "", relay, reason: describeFailure(failure) });
@@ -252,7 +256,12 @@ export class World {
     );
   }
 
-  #dial(place: RelayPlace, request: Request, failed: (failure: Failure) => void): RelayPeer {
+  #dial(
+    place: RelayPlace,
+    request: Request,
+    arrived: () => void,
+    failed: (failure: Failure) => void,
+  ): RelayPeer {
     const settings: RelaySettings = place.withoutTls ? { ...this.settings, tls: "off" } : this.settings;
     const relay = new RelayPeer(this, place, settings, failed);
     this.relays.push(relay);
@@ -261,7 +270,7 @@ export class World {
         if (report.type === "ready") {
           relay.offer = report.offer;
           this.#offers.learned(place.relay, report.offer);
-          this.#resting.woke(place);
+          arrived();
           delete request.dialled;
           this.#users.set(relay, request);
           request.client.attached(relay, report.offer, false);
