@@ -84,6 +84,11 @@ export class RelayPool {
   }
 
   /** Mails that wait for a connection to come free. */
+  /** Connections are scarce: whoever holds one is waited for less long. */
+  get isUnderPressure(): boolean {
+    return this.#queue.isUnderPressure;
+  }
+
   get waiting(): number {
     return this.#queue.requesters.length;
   }

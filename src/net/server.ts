@@ -68,6 +68,9 @@ export class Server {
       get relayOffer(): RelayOffer {
         return pool.offer;
       },
+      get relayPressure(): boolean {
+        return pool.isUnderPressure;
+      },
       get unixEpochMs(): number {
         return shell.network.unixEpochMs;
       },

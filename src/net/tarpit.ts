@@ -109,7 +109,7 @@ class HeldOffender implements SocketHandler {
     this.socket.flush();
     if (!this.stay.isReadingPaused) this.socket.resume();
     if (!this.stay.isOver) return;
-    this.#release("told");
+    this.#release("complete");
     this.socket.close();
   }
 

@@ -124,7 +124,7 @@ export type LogEvent =
       /** Its first words, cut. */
       readonly said: string | undefined;
       /** From the connection to its first octet. */
-      readonly heldOutMs: number | undefined;
+      readonly silentMs: number | undefined;
     }
   | {
       readonly event: "tarpit";
@@ -219,7 +219,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
     screening: {
       level: "info",
-      keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "heldOutMs"],
+      keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "silentMs"],
     },
     tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
     "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },

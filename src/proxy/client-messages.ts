@@ -30,6 +30,8 @@ export interface SessionPolicy extends RecipientRules {
 export interface Surroundings {
   /** What the relay offers whose turn it is now (relay-offers.ts). */
   readonly relayOffer: RelayOffer;
+  /** Relay connections are scarce. Whoever changes it asks each session for its deadline again. */
+  readonly relayPressure: boolean;
   /** Unix time in milliseconds at `now` = 0. */
   readonly unixEpochMs: number;
 }

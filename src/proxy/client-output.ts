@@ -1,9 +1,11 @@
 /**
  * What a client session gives out: replies in order, log events, and the other actions, as one list.
- * Counts errors as they are said. Not here: when something is said (client-session.ts).
+ * All that a client is told goes through here: a reply is made presentable, counted if it is an error, and, when it is
+ * said, written to the log's dialogue. So the `>` lines of the log are what the client heard.
+ * Not here: when something is said (client-session.ts).
  */
 import type { LogEvent } from "../ops/events.ts";
-import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
+import { describeReply, formatBeginning, formatReply, presentable, type Reply } from "../smtp/replies.ts";
 import type { ClientAction, ClientFacts } from "./client-messages.ts";
 import type { ReadCommand } from "./command-reader.ts";
 import { ReplyQueue, type Slot } from "./reply-queue.ts";
@@ -45,10 +47,10 @@ export class ClientOutput {
     return actions;
   }
 
+  /** The reply to a command. It is said when its turn has come (`flush`). */
   fill(slot: Slot, reply: Reply): void {
     if (reply.code >= 500) this.#tally.errors += 1;
-    this.replies.fill(slot, reply);
-    this.#said(reply);
+    this.replies.fill(slot, presentable(reply));
   }
 
   /** A command that is refused by the session itself, not by what becomes of its mail. */
@@ -64,18 +66,39 @@ export class ClientOutput {
 
   /** Lets out the replies whose turn has come. False if there are none. */
   flush(): boolean {
-    const octets = this.replies.take();
-    if (octets === undefined) return false;
-    this.#octets += octets.length;
-    this.emit({ type: "write", octets });
+    const replies = this.replies.take();
+    if (replies === undefined) return false;
+    this.#write(replies);
     return true;
+  }
+
+  /** The lines of a reply that goes on later. */
+  begin(reply: Reply): void {
+    this.emit({ type: "write", octets: formatBeginning(reply) });
+    if (this.#logDialogue) this.#logText(">", `${reply.code}-${reply.lines.join(" / ")}`);
   }
 
   /** A last reply past all that are pending. */
   sayLast(reply: Reply): void {
     this.flush();
-    this.emit({ type: "write", octets: formatReply(reply) });
+    this.#write([presentable(reply)]);
+  }
+
+  /** A last reply as slowly as the tarpit has it; what is still pending is never said. */
+  sayInTarpit(last: Reply): void {
+    const reply = presentable(last);
+    this.emit({ type: "tarpit", octets: formatReply(reply) });
     this.#said(reply);
+  }
+
+  #write(replies: readonly Reply[]): void {
+    const [first, ...others] = replies;
+    if (first === undefined) return;
+    const octets =
+      others.length === 0 ? formatReply(first) : Buffer.concat(replies.map((reply) => formatReply(reply)));
+    this.#octets += octets.length;
+    this.emit({ type: "write", octets });
+    if (this.#logDialogue) for (const reply of replies) this.#said(reply);
   }
 
   #said(reply: Reply): void {

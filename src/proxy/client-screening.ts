@@ -15,8 +15,15 @@ import { DnsblScore } from "../screening/dnsbl.ts";
 import { explanation, type ZoneHealth } from "../screening/dnsbl-zones.ts";
 import { exemptFromAll, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
 import type { PassedClients } from "../screening/passed-clients.ts";
-import { badlyPipelined, greetingBegins, listedClient, spokeTooEarly } from "../smtp/catalogue.ts";
-import { formatBeginning, type Reply } from "../smtp/replies.ts";
+import {
+  badlyPipelined,
+  greetingBegins,
+  listedClient,
+  spokeTooEarly,
+  tooManyErrors,
+} from "../smtp/catalogue.ts";
+import { maskOctetsOfClient } from "../smtp/masking.ts";
+import type { Reply } from "../smtp/replies.ts";
 import type { ClientFacts, LookupAnswer } from "./client-messages.ts";
 import type { ClientOutput } from "./client-output.ts";
 
@@ -32,6 +39,13 @@ export interface ScreeningSettings extends ScreenRules {
 export type Offence =
   | { readonly end: "tarpit"; readonly reply: Reply; readonly reason: string }
   | { readonly end: "close"; readonly reason: string };
+
+/** What happens to a client that reached MAX_ERRORS. */
+export const errorLimitReached: Offence = {
+  end: "tarpit",
+  reply: tooManyErrors,
+  reason: "too many errors",
+};
 
 /** Whether a RCPT may be carried out. */
 export type Gate =
@@ -73,7 +87,7 @@ export class ClientScreening {
     const queries = this.#screen.started(this.#facts.address, now);
     for (const { zone, name } of queries) this.#output.emit({ type: "look-up", record: "A", zone, name });
     if (this.#screen.isDelayed) {
-      this.#output.emit({ type: "write", octets: formatBeginning(greetingBegins(this.#serverName)) });
+      this.#output.begin(greetingBegins(this.#serverName));
     }
     this.#conclude(now);
   }
@@ -184,8 +198,8 @@ export class ClientScreening {
 
   #log(verdict: "early-talker" | "non-smtp" | "listed" | "pipelining"): void {
     const { score, matches } = this.#screen.dnsbl;
-    const heldOutMs =
-      this.#verdict !== undefined && "heldOutMs" in this.#verdict ? this.#verdict.heldOutMs : undefined;
+    const silentMs =
+      this.#verdict !== undefined && "silentMs" in this.#verdict ? this.#verdict.silentMs : undefined;
     this.#output.log({
       event: "screening",
       session: this.#facts.session,
@@ -194,8 +208,11 @@ export class ClientScreening {
       enforced: !this.#settings.observe,
       score,
       zones: matches.map(({ shownName, answer, weight }) => `${shownName}=${answer}*${weight}`).join(" "),
-      said: verdict === "early-talker" || verdict === "non-smtp" ? this.#screen.said : undefined,
-      heldOutMs: heldOutMs === undefined ? undefined : Math.round(heldOutMs),
+      said:
+        verdict === "early-talker" || verdict === "non-smtp"
+          ? maskOctetsOfClient(this.#screen.said)
+          : undefined,
+      silentMs: silentMs === undefined ? undefined : Math.round(silentMs),
     });
   }
 }

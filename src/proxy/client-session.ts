@@ -13,9 +13,9 @@
  * (client-waits.ts); reply texts (smtp/catalogue.ts); sockets (net/client-connection.ts).
  * RFC 5321 §3, §4.1, §4.3; RFC 2920; RFC 3207.
  */
-import { assert, unreachable } from "../ops/assert.ts";
+import { unreachable } from "../ops/assert.ts";
 import * as catalogue from "../smtp/catalogue.ts";
-import { formatReply, type Reply } from "../smtp/replies.ts";
+import type { Reply } from "../smtp/replies.ts";
 import type {
   ClientAction,
   ClientEvent,
@@ -25,10 +25,10 @@ import type {
   TlsAgreement,
 } from "./client-messages.ts";
 import { ClientOutput } from "./client-output.ts";
-import type { ClientScreening, Gate, Offence } from "./client-screening.ts";
+import { type ClientScreening, errorLimitReached, type Gate, type Offence } from "./client-screening.ts";
 import { ClientWaits, type WaitState } from "./client-waits.ts";
 import { CommandReader, type ReadCommand } from "./command-reader.ts";
-import { MailDialogue } from "./mail-dialogue.ts";
+import { isOfMail, MailDialogue } from "./mail-dialogue.ts";
 import { SessionTally } from "./session-tally.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -36,13 +36,6 @@ import type { Transaction } from "./transaction.ts";
 export const inputOctetsMax = 64 * 1024;
 /** Replies of one turn: further commands wait for the next, so that short ones with long replies pile up nothing. */
 export const turnOctetsMax = 64 * 1024;
-/** From how many errors on nobody is listened to. */
-const tooManyErrorsMade: Offence = {
-  end: "tarpit",
-  reply: catalogue.tooManyErrors,
-  reason: "too many errors",
-};
-
 const openGate: Gate = { gate: "open" };
 
 /** "greeting": the screening runs. "open": commands or mail data. "closing": the last reply is on its way. "gone": the client is. */
@@ -80,7 +73,7 @@ export class ClientSession {
     this.#facts = facts;
     this.#tally = new SessionTally(now, facts.isTrusted);
     this.#output = new ClientOutput(facts, this.#tally, policy.logDialogue);
-    this.#waits = new ClientWaits(policy, now);
+    this.#waits = new ClientWaits(policy, surroundings, now);
     this.#screening = screening?.(this.#output);
     this.#dialogue = new MailDialogue(policy, surroundings, facts, this.#output, this.#tally, (at) => {
       this.#relayCongested = false;
@@ -123,6 +116,7 @@ export class ClientSession {
         this.#waits.drained();
         break;
       case "attached":
+        this.#waits.progressed(now);
         this.#transaction?.attached(event.relay, now);
         break;
       case "unavailable":
@@ -131,7 +125,10 @@ export class ClientSession {
       case "relay":
         if (event.report.type === "congested") this.#relayCongested = true;
         else if (event.report.type === "drained") this.#relayCongested = false;
-        else this.#transaction?.report(event.report, now);
+        else {
+          this.#waits.progressed(now);
+          this.#transaction?.report(event.report, now);
+        }
         break;
       case "time":
         this.#expire(now);
@@ -170,7 +167,8 @@ export class ClientSession {
   get #waitState(): WaitState {
     if (this.#phase === "handshake") return "handshake";
     if (this.#transaction?.takesMailData === true) return "mail-data";
-    return this.#phase === "open" && this.#output.replies.pending === 0 && !this.#isHeld ? "word" : "none";
+    if (this.#phase !== "open" || this.#output.replies.pending > 0 || this.#isHeld) return "none";
+    return this.#transaction?.holdsRelay === true ? "holding" : "word";
   }
 
   /** A `time` event that comes early ends no wait. */
@@ -275,7 +273,7 @@ export class ClientSession {
     if (offence !== undefined) this.#punish(offence, now);
     else if (tooManyErrors && this.#facts.isTrusted)
       this.#end(catalogue.tooManyErrors, "too many errors", now);
-    else if (tooManyErrors) this.#punish(tooManyErrorsMade, now);
+    else if (tooManyErrors) this.#punish(errorLimitReached, now);
     else this.#carryOut(read, now);
     return true;
   }
@@ -296,12 +294,11 @@ export class ClientSession {
       this.#close("QUIT");
     } else {
       const gate = this.#gate;
+      if (isOfMail(command.verb)) this.#waits.progressed(now);
       // What was asked before is not to be said as slowly as the refusal.
       if (gate.gate === "refused") this.#flush(now);
-      if (this.#dialogue.carryOut(command, read, gate, this.#tls, now) === "done") return;
-      const refusal = this.#output.replies.take();
-      assert(refusal !== undefined, "a listed client is told so");
-      this.#tarpit("listed", refusal);
+      const refusal = this.#dialogue.carryOut(command, read, gate, this.#tls, now);
+      if (refusal !== undefined) this.#tarpit("listed", refusal);
     }
   }
 
@@ -408,19 +405,19 @@ export class ClientSession {
     }
     this.#transaction?.abandon(offence.reason, now);
     this.#flush(now);
-    this.#tarpit(offence.reason, formatReply(offence.reply));
+    this.#tarpit(offence.reason, offence.reply);
   }
 
   /** The last reply is said as slowly as the tarpit has it. What still waits for the relay is never said. */
-  #tarpit(reason: string, octets: Buffer): void {
+  #tarpit(reason: string, reply: Reply): void {
     this.#tally.end ??= reason;
     this.#phase = "closing";
     if (this.#ended) {
-      // Whoever has hung up need not be held.
-      this.#output.emit({ type: "write", octets });
+      // A client that has hung up need not be held.
+      this.#output.sayLast(reply);
       this.#output.emit({ type: "close" });
     } else {
-      this.#output.emit({ type: "tarpit", octets });
+      this.#output.sayInTarpit(reply);
     }
   }
 

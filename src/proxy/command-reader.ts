@@ -5,6 +5,7 @@
  */
 import { type Command, type CommandDefect, parseCommand } from "../smtp/commands.ts";
 import { type LineDefect, LineReader } from "../smtp/lines.ts";
+import { CommandMask } from "../smtp/masking.ts";
 import type { Offered } from "../smtp/parameters.ts";
 
 /** RFC 5321 §4.5.3.1.4 asks for 512 and more with extensions; 2048 has room for all of them. */
@@ -18,12 +19,13 @@ export interface MalformedCommand {
 
 export interface ReadCommand {
   readonly command: Command | MalformedCommand;
-  /** For the log. Nobody is offered AUTH, but some send their password all the same. */
+  /** For the log: without passwords. */
   readonly shown: string;
 }
 
 export class CommandReader {
   readonly #lines = new LineReader(commandOctetsMax);
+  readonly #mask = new CommandMask();
   #head: ReadCommand | undefined;
 
   push(octets: Buffer): void {
@@ -48,7 +50,7 @@ export class CommandReader {
     const { text, defect } = line;
     const command =
       defect === undefined ? parseCommand(text, offered) : { verb: "malformed" as const, defect, detail: "" };
-    this.#head = { command, shown: /^auth/i.test(text) ? "AUTH (hidden)" : text };
+    this.#head = { command, shown: this.#mask.show(text) };
     return this.#head;
   }
 

@@ -82,7 +82,7 @@ export class Envelope {
     const { address } = path;
     const judged = this.#judge(path, parameters, verdict);
     if (judged.verdict === "refused") {
-      this.refuse(address, slot, judged.reply);
+      this.#refuse(address, slot, judged.reply);
       return undefined;
     }
     this.#ours += 1;
@@ -129,20 +129,26 @@ export class Envelope {
   /** No answer will come: all that wait for one hear this. */
   refuseWaiting(reply: Reply): void {
     for (const recipient of this.#recipients) {
-      for (const { slot, address } of recipient.waiting.splice(0)) this.refuse(address, slot, reply);
+      for (const { slot, address } of recipient.waiting.splice(0)) this.#refuse(address, slot, reply);
     }
   }
 
   #answer(address: string, slot: Slot, reply: Reply): void {
     if (reply.code >= 400) {
-      this.refuse(address, slot, reply);
+      this.#refuse(address, slot, reply);
     } else {
       this.#accepted.push(address);
       this.#host.fill(slot, reply);
     }
   }
 
-  refuse(address: string, slot: Slot, reply: Reply): void {
+  #refuse(address: string, slot: Slot, reply: Reply): void {
+    this.noteRefusal(address, reply);
+    this.#host.fill(slot, reply);
+  }
+
+  /** Counts and logs a refusal that the client hears from somebody else. */
+  noteRefusal(address: string, reply: Reply): void {
     this.#refused += 1;
     this.#lastRefusal = reply;
     const { session, id, address: client, heloName } = this.#origin;
@@ -159,6 +165,5 @@ export class Envelope {
         reply: describeReply(reply),
       },
     });
-    this.#host.fill(slot, reply);
   }
 }

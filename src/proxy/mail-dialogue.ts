@@ -3,7 +3,7 @@
  * Keeps what the client said of itself, what it was offered, and its mail transaction of the moment.
  *
  * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction, whose host this
- * is. It tells the session when a client that is listed named its recipient.
+ * is. Returns the refusal that ends the session when a listed client named its recipient.
  * Not here: STARTTLS, QUIT, whose turn it is, ends and waits (client-session.ts); what becomes of a mail
  * (transaction.ts).
  * RFC 5321 §4.1.1, §4.1.4.
@@ -31,6 +31,11 @@ import { Transaction, type TransactionHost } from "./transaction.ts";
 
 /** All but those that are the session's own. */
 type DialogueCommand = Exclude<Command, { verb: "STARTTLS" | "QUIT" }> | MalformedCommand;
+
+/** The commands that bring a mail forward. */
+export function isOfMail(verb: string): boolean {
+  return verb === "MAIL" || verb === "RCPT" || verb === "DATA";
+}
 
 export class MailDialogue implements TransactionHost {
   readonly #policy: SessionPolicy;
@@ -78,20 +83,26 @@ export class MailDialogue implements TransactionHost {
     this.#offered = nothingOffered;
   }
 
-  /** `gate`: what the screening says to a RCPT. Returns "listed" when it refused one. */
+  /** `gate`: what the screening says to a RCPT. Returns the last reply to a client that it refuses. */
   carryOut(
     command: DialogueCommand,
     read: ReadCommand,
     gate: Gate,
     tls: TlsAgreement | undefined,
     now: number,
-  ): "done" | "listed" {
+  ): Reply | undefined {
+    if (command.verb === "RCPT" && gate.gate === "refused" && this.#transaction !== undefined) {
+      this.#tally.errors += 1;
+      this.#transaction.refuse(command.path, gate.reply);
+      this.#transaction.abandon("screening", now);
+      return gate.reply;
+    }
     const slot = this.#output.replies.open();
-    const isMail = command.verb === "MAIL" || command.verb === "RCPT" || command.verb === "DATA";
+    const isMail = isOfMail(command.verb);
     if (!isMail) this.#tally.countJunk();
     if (isMail && this.#heloName === undefined) {
       this.#output.refuse(slot, catalogue.greetFirst, read);
-      return "done";
+      return undefined;
     }
     switch (command.verb) {
       case "EHLO":
@@ -102,7 +113,8 @@ export class MailDialogue implements TransactionHost {
         this.#mail(command, slot, read, tls, now);
         break;
       case "RCPT":
-        return this.#rcpt(command, slot, read, gate, now);
+        this.#rcpt(command, slot, read, gate, now);
+        break;
       case "DATA":
         if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
         else this.#transaction.data(slot, now);
@@ -124,7 +136,7 @@ export class MailDialogue implements TransactionHost {
       default:
         this.#output.refuse(slot, catalogue.malformedCommand(command.defect, command.detail), read);
     }
-    return "done";
+    return undefined;
   }
 
   #greeted(
@@ -176,18 +188,10 @@ export class MailDialogue implements TransactionHost {
     read: ReadCommand,
     gate: Gate,
     now: number,
-  ): "done" | "listed" {
+  ): void {
     assert(gate.gate !== "wait", "a RCPT waits for the verdict");
-    if (this.#transaction === undefined) {
-      this.#output.refuse(slot, catalogue.mailFirst, read);
-    } else if (gate.gate === "refused") {
-      this.#transaction.refuse(command.path, slot, gate.reply);
-      this.#transaction.abandon("screening", now);
-      return "listed";
-    } else {
-      this.#transaction.rcpt(command.path, command.parameters, slot, now);
-    }
-    return "done";
+    if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
+    else this.#transaction.rcpt(command.path, command.parameters, slot, now);
   }
 
   // --- What the transaction asks -------------------------------------------------------------------------------

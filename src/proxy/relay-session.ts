@@ -13,6 +13,7 @@
  * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
  */
 import { assert, unreachable } from "../ops/assert.ts";
+import { maskSecrets, secretsOf } from "../smtp/masking.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
 import { judgeDotAnswer } from "./dot-answer.ts";
@@ -36,10 +37,13 @@ const endOfData = Buffer.from(".\r\n");
 const CR = 0x0d;
 const LF = 0x0a;
 
+const noSecrets: readonly string[] = [];
+
 export class RelaySession {
   readonly #settings: RelaySettings;
   readonly #setup: RelaySetup;
   readonly #reader = new ReplyReader();
+  readonly #secrets: readonly string[];
   #actions: RelayAction[] | undefined;
   #phase: Phase = "setup";
   /** Commands sent and not answered, oldest first. */
@@ -66,6 +70,7 @@ export class RelaySession {
   /** `dialledAt`: the connect timeout runs from there up to the relay's greeting. */
   constructor(settings: RelaySettings, dialledAt: number) {
     this.#settings = settings;
+    this.#secrets = settings.credentials === undefined ? noSecrets : secretsOf(settings.credentials);
     this.#setup = new RelaySetup(settings);
     this.#since = dialledAt;
   }
@@ -234,7 +239,8 @@ export class RelaySession {
       this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
       return;
     }
-    const { replies: fresh, defect } = this.#reader.push(octets);
+    const { replies: read, defect } = this.#reader.push(octets);
+    const fresh = this.#secrets.length === 0 ? read : read.map((reply) => this.#withoutSecrets(reply));
     const replies = this.#heldBack === undefined ? fresh : [...this.#heldBack, ...fresh];
     const hasMore = this.#reader.pendingOctets > 0;
     const asAnswer = this.#dotSent && !unsent ? judgeDotAnswer(replies, defect, hasMore) : "clear";
@@ -255,6 +261,12 @@ export class RelaySession {
     if (defect !== undefined) this.#lose({ kind: "garbled", detail: `${defect} reply` }, "terminate");
     else if (!this.#isSecuring()) this.#sendWaiting(now);
     else if (!this.#saidTooMuch()) this.#secure();
+  }
+
+  /** A relay that repeats our credentials, in its 535 say, does not make them known. */
+  #withoutSecrets({ code, lines: [first, ...others] }: Reply): Reply {
+    const masked = (text: string): string => maskSecrets(text, this.#secrets);
+    return { code, lines: [masked(first), ...others.map(masked)] };
   }
 
   #answered(reply: Reply, now: number): void {

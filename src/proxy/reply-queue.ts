@@ -7,7 +7,7 @@
  * RFC 2920 §3.1 (a server answers in order).
  */
 import { assert } from "../ops/assert.ts";
-import { formatReply, type Reply } from "../smtp/replies.ts";
+import type { Reply } from "../smtp/replies.ts";
 
 /** The place of one reply. */
 export interface Slot {
@@ -45,15 +45,16 @@ export class ReplyQueue {
     this.#unanswered -= 1;
   }
 
-  /** Takes what may go out now, as octets in order. */
-  take(): Buffer | undefined {
-    const slots = this.#slots ?? [];
-    const filled: Buffer[] = [];
+  /** Takes the replies that may go out now, in order; undefined if there are none. */
+  take(): readonly Reply[] | undefined {
+    const slots = this.#slots;
+    if (slots?.[0]?.reply === undefined) return undefined;
+    const filled: Reply[] = [];
     for (let head = slots[0]; head?.reply !== undefined; head = slots[0]) {
-      filled.push(formatReply(head.reply));
+      filled.push(head.reply);
       slots.shift();
     }
     if (slots.length === 0) this.#slots = undefined;
-    return filled.length > 1 ? Buffer.concat(filled) : filled[0];
+    return filled;
   }
 }

@@ -107,6 +107,11 @@ export class Transaction {
     return this.#phase === "envelope";
   }
 
+  /** A relay connection waits for what the client says next. */
+  get holdsRelay(): boolean {
+    return this.#phase === "envelope" && this.#tie === "attached";
+  }
+
   /** Mail data is expected from the client. */
   get takesMailData(): boolean {
     return this.#phase === "streaming" || this.#phase === "discarding";
@@ -145,9 +150,9 @@ export class Transaction {
     else if (this.#tie === "none") this.#acquire(false, now);
   }
 
-  /** Refuses a recipient for the client's sake. */
-  refuse(path: Mailbox, slot: Slot, reply: Reply): void {
-    this.#envelope.refuse(path.address, slot, reply);
+  /** Takes note of a recipient that is refused for its client's sake. The session says the reply, which is its last. */
+  refuse(path: Mailbox, reply: Reply): void {
+    this.#envelope.noteRefusal(path.address, reply);
   }
 
   data(slot: Slot, now: number): void {

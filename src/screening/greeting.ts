@@ -51,9 +51,9 @@ export const exemptFromNothing: Exemption = { delay: false, dnsbl: false };
 export type Verdict =
   /** `earned`: what the client is to be remembered for. */
   | { readonly kind: "pass"; readonly earned: EarnedPasses }
-  /** `heldOutMs`: from the connection to its first octet. */
-  | { readonly kind: "early-talker"; readonly heldOutMs: number }
-  | { readonly kind: "non-smtp"; readonly looksLike: NonSmtp; readonly heldOutMs: number }
+  /** `silentMs`: from the connection to its first octet. */
+  | { readonly kind: "early-talker"; readonly silentMs: number }
+  | { readonly kind: "non-smtp"; readonly looksLike: NonSmtp; readonly silentMs: number }
   | { readonly kind: "listed"; readonly dnsbl: DnsblVerdict };
 
 export class Screen {
@@ -67,7 +67,7 @@ export class Screen {
   #delayWaived = false;
   #said = "";
   /** From the connection to the first octet, whenever that came. */
-  #heldOutMs: number | undefined;
+  #silentMs: number | undefined;
   #isEarly = false;
   #verdict: Verdict | undefined;
 
@@ -91,7 +91,7 @@ export class Screen {
   octets(octets: Buffer, now: number): void {
     this.time(now);
     if (octets.length === 0 || this.isDone) return;
-    this.#heldOutMs ??= now - this.#startedAt;
+    this.#silentMs ??= now - this.#startedAt;
     if (!this.#delayOver) this.#isEarly = true;
     this.#said += octets.toString("latin1", 0, saidOctetsMax - this.#said.length);
     this.#firstWords.receive(octets);
@@ -183,12 +183,12 @@ export class Screen {
   }
 
   #find(): Verdict | undefined {
-    const heldOutMs = this.#heldOutMs;
+    const silentMs = this.#silentMs;
     const looksLike = this.#firstWords.finding;
-    if (heldOutMs !== undefined && looksLike !== undefined) return { kind: "non-smtp", looksLike, heldOutMs };
+    if (silentMs !== undefined && looksLike !== undefined) return { kind: "non-smtp", looksLike, silentMs };
     const isClear = this.#firstWords.isDecided;
-    if (heldOutMs !== undefined && this.#isEarly) {
-      return isClear || this.#delayOver ? { kind: "early-talker", heldOutMs } : undefined;
+    if (silentMs !== undefined && this.#isEarly) {
+      return isClear || this.#delayOver ? { kind: "early-talker", silentMs } : undefined;
     }
     if (!this.#delayOver || !isClear) return undefined;
     if (!this.#dnsbl.isSettled) return undefined;

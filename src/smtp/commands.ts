@@ -6,8 +6,8 @@
  * (lines.ts) is not to be given here.
  * The reading does not depend on the state of the session: whether a command is in sequence is decided in proxy.
  *
- * Liberal: verbs and keywords in any case, more than one space between words, spaces at the end (older clients send
- * them), spaces before "<". Strict: everything else, as what stands in a command is sent on to the relay.
+ * Liberal: verbs and keywords in any case, more than one space between words, white space at the end (§4.1.1), spaces
+ * before "<". Strict: everything else, as what stands in a command is sent on to the relay.
  *
  * To add a command: a member of `Command`, an entry in the table, its reply in proxy/mail-dialogue.ts.
  *
@@ -157,6 +157,6 @@ function malformed(defect: CommandDefect, detail: string): Malformed {
  */
 function withoutTrailingSpaces(text: string): string {
   let end = text.length;
-  while (text[end - 1] === " ") end -= 1;
+  while (text[end - 1] === " " || text[end - 1] === "\t") end -= 1;
   return text.slice(0, end);
 }

@@ -72,6 +72,61 @@ function format({ code, lines }: Reply, last: number): Buffer {
   return Buffer.from(wire, "latin1");
 }
 
+/** RFC 5321 §4.5.3.1.5: 512 octets with code and line end; some relays say more. */
+const textOctetsMax = 506;
+const plainText = /^[\t -~]*$/;
+
+/**
+ * A reply as a client may hear it, whatever a relay said: no control characters, which a terminal would obey, and no
+ * line over 512 octets. Each control character but the tab becomes a question mark. UTF-8 stays whole: a line is cut at
+ * the end of a character.
+ */
+export function presentable(original: Reply): Reply {
+  if (readyMade.has(original) || original.lines.every(isPresentable)) return original;
+  return { code: original.code, lines: mapLines(original.lines, presentableText) };
+}
+
+function isPresentable(text: string): boolean {
+  return text.length <= textOctetsMax && plainText.test(text);
+}
+
+function presentableText(text: string): string {
+  if (isPresentable(text)) return text;
+  let end = Math.min(text.length, textOctetsMax);
+  // A character of UTF-8 has at most three octets behind its first.
+  for (let back = 0; back < 3 && end < text.length && isContinuation(text.charCodeAt(end)); back += 1)
+    end -= 1;
+  let shown = "";
+  for (let at = 0; at < end; ) {
+    const octets = characterOctets(text, at, end);
+    const character = text.slice(at, at + octets);
+    shown += isControl(character) ? "?" : character;
+    at += octets;
+  }
+  return shown;
+}
+
+/** How many octets the character at `at` has; 1 where it is no UTF-8. */
+function characterOctets(text: string, at: number, end: number): number {
+  const lead = text.charCodeAt(at);
+  const octets = lead < 0xc2 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 1;
+  for (let next = at + 1; next < at + octets; next += 1) {
+    if (next >= end || !isContinuation(text.charCodeAt(next))) return 1;
+  }
+  return octets;
+}
+
+function isContinuation(octet: number): boolean {
+  return (octet & 0xc0) === 0x80;
+}
+
+/** C0, DEL, and C1 as an octet or in UTF-8. */
+function isControl(character: string): boolean {
+  const [first, second] = [character.charCodeAt(0), character.charCodeAt(1)];
+  if (character.length === 1) return (first < 0x20 && character !== "\t") || (first >= 0x7f && first <= 0x9f);
+  return character.length === 2 && first === 0xc2 && second <= 0x9f;
+}
+
 /** One line for the log: "250 2.0.0 Ok: queued". The text is the relay's: the log escapes and cuts it. */
 export function describeReply({ code, lines }: Reply): string {
   return `${code} ${lines.join(" / ")}`;

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ReplyQueue, type Slot, slotsMax } from "../../src/proxy/reply-queue.ts";
-import { reply } from "../../src/smtp/replies.ts";
+import { formatReply, reply } from "../../src/smtp/replies.ts";
 
 /** Commands in their order; `text` once they are answered. Those whose reply was taken are gone. */
 interface Model {
@@ -51,8 +51,10 @@ class Take implements fc.Command<Model, Real> {
     const unanswered = waiting.findIndex(({ text }) => text === undefined);
     const ready = waiting.splice(0, unanswered === -1 ? waiting.length : unanswered);
     slots.splice(0, ready.length);
-    const octets = queue.take();
-    expect(octets?.toString("latin1") ?? "").toBe(ready.map(({ text }) => text).join(""));
+    const replies = queue.take() ?? [];
+    expect(replies.map((reply) => formatReply(reply).toString()).join("")).toBe(
+      ready.map(({ text }) => text).join(""),
+    );
     check(waiting, queue);
   }
   toString = () => "take";

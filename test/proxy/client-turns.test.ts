@@ -14,7 +14,12 @@ const excessOctetsMax = slotsMax * 100;
 test("replies of one turn are bounded, and the next turn is due at once", () => {
   const { policy } = new World({ MAX_ERRORS: "10000" });
   const facts = { session: "s1", address: "192.0.2.1", isTrusted: false };
-  const session = new ClientSession(policy, { relayOffer: noOffer, unixEpochMs: 0 }, facts, 0);
+  const session = new ClientSession(
+    policy,
+    { relayOffer: noOffer, relayPressure: false, unixEpochMs: 0 },
+    facts,
+    0,
+  );
   const commands = ["HELP", "VRFY x", "NOOP", "RSET"];
   const rounds = 2000;
   const reader = new ReplyReader();

@@ -94,7 +94,12 @@ describe("what there is not", () => {
   test("a client's event", () => {
     const event: ClientEvent = JSON.parse('{ "type": "bored" }');
     const facts = { session: "s1", address: "192.0.2.1", isTrusted: false };
-    const session = new ClientSession(policy, { relayOffer: noOffer, unixEpochMs: 0 }, facts, 0);
+    const session = new ClientSession(
+      policy,
+      { relayOffer: noOffer, relayPressure: false, unixEpochMs: 0 },
+      facts,
+      0,
+    );
     expect(() => session.receive(event, 0)).toThrow(AssertionFault);
     expect(session.drain()).toEqual([]);
   });

@@ -125,7 +125,7 @@ describe("an early talker", () => {
   test("is never greeted, and what it said is kept", () => {
     const screen = screenOf();
     screen.octets(ehlo, at(1234));
-    expect(screen.verdict).toEqual({ kind: "early-talker", heldOutMs: 1234 });
+    expect(screen.verdict).toEqual({ kind: "early-talker", silentMs: 1234 });
     expect(screen.deadline()).toBe(Number.POSITIVE_INFINITY);
     screen.octets(wire("x".repeat(1000)), at(6000));
     expect([screen.isGreetingDue, screen.said, screen.isDone]).toEqual([
@@ -140,14 +140,11 @@ describe("an early talker", () => {
     screen.octets(wire("EHL"), at(1000));
     expect([screen.verdict, screen.deadline()]).toEqual([undefined, at(5000)]);
     screen.octets(wire("O "), at(1500));
-    expect(screen.verdict).toEqual({ kind: "early-talker", heldOutMs: 1000 });
+    expect(screen.verdict).toEqual({ kind: "early-talker", silentMs: 1000 });
     const silent = screenOf();
     silent.octets(wire("E"), at(1000));
     silent.time(at(5000));
-    expect([silent.verdict, silent.isGreetingDue]).toEqual([
-      { kind: "early-talker", heldOutMs: 1000 },
-      false,
-    ]);
+    expect([silent.verdict, silent.isGreetingDue]).toEqual([{ kind: "early-talker", silentMs: 1000 }, false]);
   });
 
   test("is not pardoned by an allowlist that answers later", () => {
@@ -156,13 +153,13 @@ describe("an early talker", () => {
     screen.dnsblAnswered("good.example", says(["127.0.0.2"]), at(20));
     expect(screen.isGreetingDue).toBe(false);
     screen.time(at(5000));
-    expect(screen.verdict).toEqual({ kind: "early-talker", heldOutMs: 10 });
+    expect(screen.verdict).toEqual({ kind: "early-talker", silentMs: 10 });
   });
 
   test("is greeted after all where it is only observed", () => {
     const screen = screenOf({ rules: { observe: true } });
     screen.octets(ehlo, at(1000));
-    expect(screen.verdict).toEqual({ kind: "early-talker", heldOutMs: 1000 });
+    expect(screen.verdict).toEqual({ kind: "early-talker", silentMs: 1000 });
     expect([screen.isGreetingDue, screen.deadline()]).toEqual([false, at(5000)]);
     screen.time(at(5000));
     expect([screen.isGreetingDue, screen.deadline()]).toEqual([true, Number.POSITIVE_INFINITY]);
@@ -175,14 +172,14 @@ describe("words that are no SMTP", () => {
     const early = screenOf();
     early.octets(wire("GE"), at(10));
     early.octets(wire("T / HTTP/1.1\r\n"), at(20));
-    expect(early.verdict).toEqual({ kind: "non-smtp", looksLike: "HTTP request", heldOutMs: 10 });
+    expect(early.verdict).toEqual({ kind: "non-smtp", looksLike: "HTTP request", silentMs: 10 });
     expect(early.isGreetingDue).toBe(false);
     const late = screenOf();
     late.octets(wire("\x16\x03\x01"), at(6000));
-    expect(late.verdict).toEqual({ kind: "non-smtp", looksLike: "TLS handshake", heldOutMs: 6000 });
+    expect(late.verdict).toEqual({ kind: "non-smtp", looksLike: "TLS handshake", silentMs: 6000 });
     const trusted = screenOf({ exemption: exemptFromAll });
     trusted.octets(wire("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), at(1));
-    expect(trusted.verdict).toEqual({ kind: "non-smtp", looksLike: "HTTP request", heldOutMs: 1 });
+    expect(trusted.verdict).toEqual({ kind: "non-smtp", looksLike: "HTTP request", silentMs: 1 });
     expect(trusted.said).toBe("POST / HTTP/1.1\r\nHost: x\r\n\r\n");
   });
 });

@@ -250,7 +250,7 @@ const minimums: Readonly<Record<string, number>> = {
   "sent away: per-client": 20,
   tarpitted: 300,
   "told at once": 100,
-  "tarpit: told": 200,
+  "tarpit: complete": 200,
   "tarpit: closed by the client": 1,
   "tarpit: ECONNRESET": 1,
   "early talker told 554": 400,

@@ -48,7 +48,7 @@ describe("what the client hears", () => {
       );
       expect(screenings(bench)).toMatchObject([{ verdict: "listed", zones: "list.test=127.0.0.2*1" }]);
       expect(proxy.events).toContainEqual(
-        expect.objectContaining({ event: "tarpit", client: "127.0.0.7", end: "told" }),
+        expect.objectContaining({ event: "tarpit", client: "127.0.0.7", end: "complete" }),
       );
       expect(proxy.events).toContainEqual(expect.objectContaining({ event: "session", end: "listed" }));
     }));

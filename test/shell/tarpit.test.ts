@@ -103,7 +103,7 @@ test.concurrent("the reply comes an octet at a time over the whole time, and the
       expect(Math.max(...strides.slice(1))).toBeLessThan(25);
       expect(strides.length).toBeGreaterThan(10);
       await eventually(() => stays(proxy).length === 1, "its end is logged");
-      expect(stays(proxy)).toMatchObject([{ client: "127.0.0.7", end: "told", discardedOctets: 0 }]);
+      expect(stays(proxy)).toMatchObject([{ client: "127.0.0.7", end: "complete", discardedOctets: 0 }]);
       expect(stays(proxy)[0]?.heldMs).toBeGreaterThan(980);
     },
     { tarpitDurationMs: 1_000 },
@@ -120,7 +120,7 @@ test.concurrent("what is said in it is thrown away and counted, and never become
       client.fin();
       expect(client.heard).toBe(begins + reply);
       await eventually(() => stays(proxy).length === 1, "its end is logged");
-      expect(stays(proxy)).toMatchObject([{ discardedOctets: junk.length, end: "told" }]);
+      expect(stays(proxy)).toMatchObject([{ discardedOctets: junk.length, end: "complete" }]);
       expect(proxy.transactions).toEqual([]);
     },
     { tarpitDurationMs: 300 },
@@ -200,7 +200,7 @@ describe("in TLS", () => {
         expect(lengths.length).toBeGreaterThan(8);
         client.fin();
         await eventually(() => stays(proxy).length === 1, "its end is logged");
-        expect(stays(proxy)).toMatchObject([{ end: "told" }]);
+        expect(stays(proxy)).toMatchObject([{ end: "complete" }]);
       },
       { tarpitDurationMs: 600 },
       bent,
@@ -213,7 +213,7 @@ describe("in TLS", () => {
         await eventually(() => proxy.server.tarpitted === 1, "it is in the tarpit");
         client[leave]();
         await eventually(() => stays(proxy).length === 1, "it is gone", 2_000);
-        expect(stays(proxy)[0]?.end).not.toBe("told");
+        expect(stays(proxy)[0]?.end).not.toBe("complete");
       },
       { tarpitDurationMs: long },
       bent,
@@ -256,7 +256,7 @@ describe("every way to leave", () => {
         await eventually(() => proxy.server.tarpitted === 0, "all have left");
         await eventually(() => stays(proxy).length === count, "each is logged");
         if (tarpitDurationMs === long) {
-          for (const { end } of stays(proxy)) expect(end).not.toBe("told");
+          for (const { end } of stays(proxy)) expect(end).not.toBe("complete");
         }
         for (const client of clients) client.rst();
         await eventually(() => clients.every(({ closed }) => closed), "all are closed");

@@ -6,6 +6,7 @@ import {
   describeReply,
   enhancedCode,
   formatReply,
+  presentable,
   type ReadReplies,
   type Reply,
   ReplyReader,
@@ -207,5 +208,40 @@ describe("reading", () => {
         }
       }),
     );
+  });
+});
+
+describe("a relay's reply as a client may hear it", () => {
+  const sayable = wireStrings(1200).map((octets) => octets.replace(/[\0\r\n]/g, " "));
+
+  test("has no control character but the tab, and no line over 512 octets, whatever it was", () => {
+    fc.assert(
+      fc.property(fc.array(sayable, { minLength: 1, maxLength: 4 }), ([first = "", ...others]) => {
+        const wire = formatReply(presentable({ code: 550, lines: [first, ...others] })).toString("latin1");
+        const lines = wire.split("\r\n").slice(0, -1);
+        expect(lines).toHaveLength(1 + others.length);
+        for (const line of lines) {
+          expect(line.length).toBeLessThanOrEqual(510);
+          expect(Buffer.from(line, "latin1").toString("utf8").replaceAll("\t", "")).not.toMatch(/\p{Cc}/u);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("is itself where nothing is wrong with it, UTF-8 included", () => {
+    const good: Reply = { code: 250, lines: ["2.1.5 caf\xc3\xa9 \xf0\x9f\x93\xa7", "\t2.0.0 caf\xe9"] };
+    expect(presentable(good).lines).toEqual(good.lines);
+    const plain: Reply = { code: 250, lines: ["2.1.5 ok"] };
+    expect(presentable(plain)).toBe(plain);
+  });
+
+  test("is cut in no character", () => {
+    for (let length = 500; length < 512; length += 1) {
+      const [line] = presentable({ code: 550, lines: [`${"x".repeat(length)}\xf0\x9f\x93\xa7`] }).lines;
+      expect(() =>
+        new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(line, "latin1")),
+      ).not.toThrow();
+    }
   });
 });

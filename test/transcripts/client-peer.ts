@@ -250,7 +250,7 @@ export class ClientPeer {
     this.outbox.write(stay.time(this.#world.now));
     if (!stay.isReadingPaused) this.#resume();
     if (stay.isOver) {
-      this.#leave("told");
+      this.#leave("complete");
       this.outbox.close("closes");
     }
     this.#read();

@@ -47,6 +47,10 @@ class Run {
   readonly #cutting: Cutting;
   readonly #world: World;
   readonly #heardByClient: string[] = [];
+  /** All that each client heard, by its place among them. */
+  readonly #heardBy = new Map<number, string>();
+  /** Clients that may not have heard all that was said to them. */
+  readonly #cutOff = new Set<number>();
   /** Up to here the log events were told. */
   readonly #told = new Map<string, number>();
   /** Relays whose next octets begin a message. */
@@ -69,10 +73,36 @@ class Run {
     }
     const last = steps.at(-1);
     if (last !== undefined) this.#nothingLeft(last);
+    this.#sameInTheLog();
     const { now, logs } = this.#world;
     // The lines of the dialogue stand in the order in which both sides' packets came, so they are left out.
     const events = logs.filter(({ event }) => event !== "dialogue");
     return { record: JSON.stringify([now, this.#heardByClient, events]) };
+  }
+
+  /**
+   * The `>` lines of the log's dialogue are what each client heard: all of it, or, of a client that was cut off or left,
+   * a beginning.
+   */
+  #sameInTheLog(): void {
+    for (const index of this.#world.clients.keys()) {
+      const wire = this.#heardBy.get(index) ?? "";
+      // The tarpit may have been left in the middle of a line.
+      const end = wire.lastIndexOf("\r\n") + 2;
+      const heard = linesOf(end < 2 ? [] : wire.slice(0, end - 2).split("\r\n"));
+      const logged = this.#world.logs.flatMap((event) =>
+        event.event === "dialogue" && event.direction === ">" && event.session === `s${index + 1}`
+          ? linesOf([event.text])
+          : [],
+      );
+      const isCutOff = this.#cutOff.has(index) || end < wire.length;
+      const expected = isCutOff ? logged.slice(0, heard.length) : logged;
+      if (heard.join("\n") !== expected.join("\n")) {
+        throw new Error(
+          `client ${index + 1} heard\n${heard.join("\n")}\nand the log has\n${logged.join("\n")}`,
+        );
+      }
+    }
   }
 
   #take(step: Step, index: number): void {
@@ -140,6 +170,7 @@ class Run {
     }
     const actor = peer <= 0 ? this.#client(step, peer) : this.#relay(step, peer);
     if (actor.outbox.closed) this.#fail(step, "that connection is closed");
+    if (peer <= 0 && (event === "resets" || event === "ends")) this.#cutOff.add(this.#placeOf(peer));
     if (!actor.act(event)) this.#fail(step, `no such event: (${event})`);
   }
 
@@ -189,13 +220,19 @@ class Run {
     }
     const isIt = event === step.event || (event?.toString().startsWith(`dials `) && step.event === "dials");
     if (!isIt) this.#fail(step, show(event));
+    if (step.peer <= 0 && event === "terminates") this.#cutOff.add(this.#placeOf(step.peer));
     heard.shift();
   }
 
   #consume(heard: Output[], peer: Peer, taken: number): void {
     const octets = heard[0];
     if (typeof octets !== "object") return;
-    if (peer <= 0) this.#heardByClient.push(octets.toString("latin1", 0, taken));
+    if (peer <= 0) {
+      const text = octets.toString("latin1", 0, taken);
+      this.#heardByClient.push(text);
+      const place = this.#placeOf(peer);
+      this.#heardBy.set(place, (this.#heardBy.get(place) ?? "") + text);
+    }
     if (taken === octets.length) heard.shift();
     else heard[0] = octets.subarray(taken);
   }
@@ -236,6 +273,11 @@ class Run {
     if (wrong !== undefined) this.#fail(step, `${wrong.key} is otherwise in ${JSON.stringify(event)}`);
   }
 
+  /** A client's place among all. */
+  #placeOf(peer: Peer): number {
+    return peer === 0 ? this.#world.clients.length - 1 : -peer - 1;
+  }
+
   // --- Who -----------------------------------------------------------------------------------------------------
 
   #client(step: Step, peer: Peer): World["clients"][number] {
@@ -269,6 +311,18 @@ class Run {
 function agrees(event: LogEvent, { key, operator, value }: LoggedField): boolean {
   const logged = String(new Map(Object.entries(event)).get(key) ?? "");
   return operator === "=" ? logged === value : logged.includes(value);
+}
+
+/** Lines of replies, from the wire or the log, as code and text; the log joins the lines of a reply by " / ". */
+function linesOf(replies: readonly string[]): string[] {
+  return replies
+    .filter((text) => text !== "")
+    .flatMap((text) =>
+      text
+        .slice(4)
+        .split(" / ")
+        .map((line) => `${text.slice(0, 3)} ${line}`),
+    );
 }
 
 function lineLength(octets: Buffer): number {

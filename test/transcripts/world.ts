@@ -84,6 +84,10 @@ export class World {
     return this.#offers.current(this.now);
   }
 
+  get relayPressure(): boolean {
+    return this.#queue.isUnderPressure;
+  }
+
   connect(): void {
     this.clients.push(new ClientPeer(this, `s${this.clients.length + 1}`, this.clientAddress));
   }

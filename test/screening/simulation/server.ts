@@ -65,6 +65,7 @@ export class SimulatedServer {
   readonly connections = new Set<Connection>();
   readonly counts = new Map<string, number>();
   readonly relayOffer = noOffer;
+  readonly relayPressure = false;
   readonly unixEpochMs = 0;
   readonly #perClient = new Map<string, number>();
   #sessions = 0;
@@ -409,7 +410,7 @@ export class Connection {
     this.#write(stay.time(this.#server.clock.now));
     this.#paused = stay.isReadingPaused;
     if (stay.isOver) {
-      this.#leave("told");
+      this.#leave("complete");
       this.#close();
     }
     this.#read();
