@@ -23,7 +23,7 @@ import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
 import { CertificateWatch, lookMs } from "./certificate-watch.ts";
 import { type Running, reload } from "./reload.ts";
-import { exitConfig, explain, loadOrExplain, nameServers, resolverOf, serverSettings } from "./settings.ts";
+import { exitConfig, explainStart, loadOrLog, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
 const stderr = 2;
 /** How long the relays are asked at the start what they offer. */
@@ -48,7 +48,7 @@ function catchSignals(): Signals {
 
 export async function serve(args: readonly string[]): Promise<number> {
   const signals = catchSignals();
-  const loaded = loadOrExplain(args);
+  const loaded = loadOrLog(args);
   if (loaded === undefined) return exitConfig;
   const { config } = loaded;
   const settings = serverSettings(config);
@@ -61,7 +61,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     ),
   ];
   if (!settings.ok || !inherited.ok || certificate?.ok === false) {
-    explain(faults);
+    explainStart(faults, config.logFormat);
     return exitConfig;
   }
   forgetInheritedSockets(process.env);
@@ -99,7 +99,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     for (const target of targets) server.listen(target);
   } catch (error) {
     log.flush();
-    explain([error instanceof Error ? error.message : String(error)]);
+    explainStart([error instanceof Error ? error.message : String(error)], config.logFormat);
     return 1;
   }
   const { authorities } = settings.settings.pool;

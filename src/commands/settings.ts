@@ -14,6 +14,8 @@ import type { PoolSettings } from "../net/relay-pool.ts";
 import { serversOf } from "../net/resolv-conf.ts";
 import type { ServerSettings } from "../net/server.ts";
 import { loadAuthorities } from "../net/tls.ts";
+import { type LogEvent, logLine } from "../ops/events.ts";
+import { formatLine, type LogFormat } from "../ops/log.ts";
 import type { SessionPolicy } from "../proxy/client-messages.ts";
 import type { ScreeningSettings } from "../proxy/client-screening.ts";
 import type { RelaySettings } from "../proxy/relay-messages.ts";
@@ -31,12 +33,30 @@ export interface Loaded {
   readonly warnings: readonly Finding[];
 }
 
-/** The configuration, or undefined after every fault was written to stderr. */
+/** The configuration, or undefined after every fault was written to stderr, as text for people. */
 export function loadOrExplain(args: readonly string[]): Loaded | undefined {
+  return loadOr(args, (faults, warnings) =>
+    explain([...faults, ...warnings.map((warning) => `warning: ${warning}`)]),
+  );
+}
+
+/** The same for the service, whose log may be read by a machine: its faults then are too. */
+export function loadOrLog(args: readonly string[]): Loaded | undefined {
+  return loadOr(args, (faults, warnings, format = "text") => {
+    explainStart(faults, format);
+    if (format === "text") explain(warnings.map((warning) => `warning: ${warning}`));
+    else for (const warning of warnings) complain(jsonLine({ event: "configuration", warning }));
+  });
+}
+
+function loadOr(
+  args: readonly string[],
+  tell: (faults: readonly string[], warnings: readonly string[], format: LogFormat | undefined) => void,
+): Loaded | undefined {
   const loaded = loadQuietly(args);
   const { warnings } = loaded;
   if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
-  explain([...loaded.faults.map(describe), ...warnings.map((warning) => `warning: ${describe(warning)}`)]);
+  tell(loaded.faults.map(describe), warnings.map(describe), loaded.logFormat);
   return undefined;
 }
 
@@ -53,6 +73,16 @@ export function loadQuietly(args: readonly string[]): ReturnType<typeof load> {
 /** Tells faults on stderr, one a line. */
 export function explain(faults: readonly string[]): void {
   for (const fault of faults) complain(`smtpproxy: ${fault}\n`);
+}
+
+/** Tells what prevents the start, on stderr: as text for people, or as lines of the log where that is JSON. */
+export function explainStart(faults: readonly string[], format: LogFormat): void {
+  if (format === "text") explain(faults);
+  else for (const reason of faults) complain(jsonLine({ event: "start-failed", reason }));
+}
+
+function jsonLine(event: LogEvent): string {
+  return `${formatLine("json", logLine(event), Date.now())}\n`;
 }
 
 export type LoadedSettings =

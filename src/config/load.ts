@@ -50,7 +50,13 @@ export type Loaded =
       readonly warnings: readonly Finding[];
       readonly positionals: readonly string[];
     }
-  | { readonly ok: false; readonly faults: readonly Finding[]; readonly warnings: readonly Finding[] };
+  | {
+      readonly ok: false;
+      readonly faults: readonly Finding[];
+      readonly warnings: readonly Finding[];
+      /** How faults are told; undefined: LOG_FORMAT is at fault itself. */
+      readonly logFormat: Values["logFormat"] | undefined;
+    };
 
 /** A text on its way to be a value. */
 interface Given {
@@ -91,7 +97,7 @@ export function load(surroundings: Surroundings): Loaded {
   ];
   const hostWarning = givens.has("serverName") ? [] : host.warnings;
   const warnings = [...file.warnings, ...hostWarning, ...together.warnings];
-  if (faults.length > 0) return { ok: false, faults, warnings };
+  if (faults.length > 0) return { ok: false, faults, warnings, logFormat: draft.logFormat };
   assert(isComplete(draft), "without a fault, every option has its value");
 
   const sources = new Map(PROPERTIES.map((property) => [property, givenSources.get(property) ?? "default"]));

@@ -54,6 +54,8 @@ export type TransactionEvent = {
 export type LogEvent =
   | TransactionEvent
   | { readonly event: "start"; readonly version: string; readonly relay: string }
+  /** As JSON only: people read the reason alone. */
+  | { readonly event: "start-failed"; readonly reason: string }
   | { readonly event: "listening"; readonly address: string }
   | { readonly event: "configuration"; readonly warning: string }
   | { readonly event: "certificate"; readonly file: string; readonly names: string; readonly expires: string }
@@ -200,6 +202,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
       ],
     },
     start: { level: "info", keys: ["version", "relay"] },
+    "start-failed": { level: "error", keys: ["reason"] },
     listening: { level: "info", keys: ["address"] },
     configuration: { level: "warn", keys: ["warning"] },
     certificate: { level: "info", keys: ["file", "names", "expires"] },

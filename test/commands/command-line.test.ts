@@ -100,6 +100,64 @@ describe("faults", () => {
   });
 });
 
+describe("with LOG_FORMAT=json", () => {
+  const objects = (stderr: string) =>
+    stderr
+      .split("\n")
+      .slice(0, -1)
+      .map((line): unknown => JSON.parse(line));
+
+  test("faults of the configuration are lines of the log", async () => {
+    const environment = { LOG_FORMAT: "json", RELAY_TLS: "perhaps", MAX_HOPS: "-1" };
+    const { status, stderr } = await run(["serve"], { environment });
+    expect(status).toBe(78);
+    for (const reason of ["RELAY_TLS (environment)", "MAX_HOPS (environment)", "RELAY_HOST (not set)"]) {
+      expect(objects(stderr)).toContainEqual(
+        expect.objectContaining({
+          level: "error",
+          event: "start-failed",
+          reason: expect.stringContaining(reason),
+        }),
+      );
+    }
+  });
+
+  test("so are files that do not fit together, and a port that is taken", async () => {
+    const path = join(temporaryFolder(), "empty.pem");
+    writeFileSync(path, "");
+    const environment = { LOG_FORMAT: "json", RELAY_HOST: "127.0.0.1:9" };
+    const files = { SERVER_CERT: path, SERVER_KEY: path };
+    const unfit = await run(["serve"], { environment: { ...environment, ...files } });
+    expect(unfit.status).toBe(78);
+    expect(objects(unfit.stderr)).toEqual([
+      expect.objectContaining({
+        event: "start-failed",
+        reason: expect.stringContaining("no certificate in"),
+      }),
+    ]);
+
+    const taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const address = { LISTEN_ADDRESS: `127.0.0.1:${taken.port}` };
+    const { status, stderr } = await run(["serve"], { environment: { ...environment, ...address } });
+    taken.stop();
+    expect(status).toBe(1);
+    expect(objects(stderr).at(-1)).toEqual(
+      expect.objectContaining({
+        level: "error",
+        event: "start-failed",
+        reason: expect.stringContaining(`cannot listen on 127.0.0.1:${taken.port}: `),
+      }),
+    );
+  });
+
+  test("with a fault in LOG_FORMAT itself, and of check, they are text", async () => {
+    const environment = { LOG_FORMAT: "xml", RELAY_TLS: "perhaps" };
+    expect((await run(["serve"], { environment })).stderr).toContain("smtpproxy: RELAY_TLS (environment)");
+    const json = { LOG_FORMAT: "json", RELAY_TLS: "perhaps" };
+    expect((await run(["check"], { environment: json })).stderr).toContain("smtpproxy: RELAY_TLS");
+  });
+});
+
 test("neither .env nor bunfig.toml of the folder it starts in is read", async () => {
   const folder = temporaryFolder();
   const proof = join(folder, "code-was-run");
