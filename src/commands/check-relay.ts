@@ -1,10 +1,12 @@
 /**
- * Tries one address of one relay for `smtpproxy check`: dial, EHLO, TLS, AUTH, QUIT, by the very code that does it for
- * a mail, so that what works here works there. No mail is sent.
+ * Tries one address of one relay for `smtpproxy check`: dial, EHLO, TLS, AUTH, then MAIL FROM:<>, RSET and QUIT, by the
+ * very code that does it for a mail, so that what works here works there. No mail is sent by that: MAIL shows whether
+ * the relay wants TLS or a login of us, which no step before it does.
  * Contract: resolves, never rejects, within `addressMsMax`. A relay's name is resolved within `resolveMsMax`.
  * Not here: what is made of the results (check.ts).
  * Rejected: a session of its own, written for checking. It would agree with the real one until it mattered.
  */
+import type { RelayConnection } from "../net/relay-connection.ts";
 import { type PoolSettings, RelayPool } from "../net/relay-pool.ts";
 import { stackOf } from "../net/shell.ts";
 import type {
@@ -20,6 +22,7 @@ import type { LogEvent } from "../ops/events.ts";
 import { describeFailure } from "../proxy/failures.ts";
 import { addressesMax, type RelayHost } from "../proxy/relay-route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
+import { describeReply, type Reply } from "../smtp/replies.ts";
 
 /** For all that happens with one address. */
 const addressMsMax = 60_000;
@@ -41,8 +44,10 @@ export interface ProbeSuccess {
   readonly offer: RelayOffer;
   /** undefined: plaintext. */
   readonly tls: TlsFacts | undefined;
-  /** Why a handshake was given up, where plaintext did instead. */
-  readonly handshakeFailure: string | undefined;
+  /** Why it is plaintext, where TLS was wished for. */
+  readonly whyPlaintext: string | undefined;
+  /** What the relay said to MAIL FROM:<>, if it refused it. */
+  readonly bounceRefusal: string | undefined;
   readonly readyMs: number;
 }
 
@@ -70,23 +75,26 @@ export function probe(
   return new Promise((resolve) => {
     const startedAt = network.now();
     const dialogue: string[] = [];
-    const failures: string[] = [];
+    const faults: string[] = [];
+    let whyPlaintext: string | undefined;
+    let advice: string | undefined;
     let result: Probe["result"] | undefined;
     const log = (event: LogEvent): void => {
       if (event.event === "dialogue") dialogue.push(`${event.direction} ${event.text}`);
-      else if (event.event === "relay-failed") failures.push(event.reason);
-      else if (event.event === "fault") failures.push(`internal error: ${event.stack}`);
+      else if (event.event === "relay-plaintext") whyPlaintext = event.reason;
+      else if (event.event === "relay-demands") advice = `${event.reply}: ${event.advice}`;
+      else if (event.event === "fault") faults.push(`internal error: ${event.stack}`);
     };
     const settle = (): void => {
       limit.cancel();
-      resolve({ address, dialogue, result: result ?? { ok: false, reason: "internal error" } });
+      resolve({ address, dialogue, result: result ?? { ok: false, reason: faults[0] ?? "internal error" } });
     };
     const fail = (reason: string): void => {
       result = { ok: false, reason };
       settle();
     };
     const oneAddress = new OneAddress(network, address, () => {
-      if (result?.ok === true) settle();
+      if (result !== undefined) settle();
     });
     const patience: PoolSettings = {
       ...settings,
@@ -104,17 +112,39 @@ export function probe(
       request.cancel();
       fail(`gave up after ${addressMsMax / 1000}s`);
     });
+    const isReady = (connection: RelayConnection, offer: RelayOffer): void => {
+      const readyMs = Math.round(network.now() - startedAt);
+      const mailAnswered = (reply: Reply): void => {
+        result =
+          advice === undefined
+            ? {
+                ok: true,
+                offer,
+                tls: connection.tls,
+                whyPlaintext,
+                bounceRefusal: reply.code < 300 ? undefined : describeReply(reply),
+                readyMs,
+              }
+            : { ok: false, reason: `relay refused MAIL: ${advice}` };
+        pool.takeBack(connection, offer, "check");
+        connection.order({ order: "release" });
+        network.timer(closeMsMax, settle);
+      };
+      connection.use({
+        session: "check",
+        report: (report) => {
+          if (report.type === "demanded") pool.demanded(connection, report.reply);
+          else if (report.type === "reply") mailAnswered(report.reply);
+          else if (report.type === "lost") fail(describeFailure(report.failure));
+        },
+      });
+      connection.order({ order: "mail", path: "null", parameters: { smtputf8: false }, traceOctets: 0 });
+    };
     const request = pool.acquire(
       {
         session: "check",
         network: undefined,
-        attached: (connection, offer) => {
-          const readyMs = Math.round(network.now() - startedAt);
-          result = { ok: true, offer, tls: connection.tls, handshakeFailure: failures[0], readyMs };
-          pool.takeBack(connection, offer, "check");
-          connection.order({ order: "release" });
-          network.timer(closeMsMax, settle);
-        },
+        attached: isReady,
         unavailable: (failure) => fail(describeFailure(failure)),
         report: () => {},
       },

@@ -1,7 +1,7 @@
 /**
  * `smtpproxy check`: is everything in place that a mail needs? For the operator, before a start and in trouble.
  * First what was found, each finding with `ok`, `warning` or `FAILED`: warnings of the configuration; certificate and
- * key; every address of every relay, through EHLO, TLS and AUTH; every DNSBL zone by every name server. Behind it the
+ * key; every address of every relay, through EHLO, TLS, AUTH and MAIL; every DNSBL zone by every name server. Behind it the
  * configuration, with where each value came from. The last line says whether mail can be relayed.
  * Nothing listens and no mail is sent, so that it may run beside the service.
  * Exit status: 0 if mail can be relayed, whatever is degraded; 1 if not: no relay has an address that works, a
@@ -122,13 +122,19 @@ function describeProbe(
     };
   }
   const transport = describeTransport(config, result);
+  const { bounceRefusal } = result;
+  const isPlaintext = transport.verdict === "warning";
   return {
-    verdict: transport.verdict,
+    verdict: isPlaintext || bounceRefusal !== undefined ? "warning" : "ok",
     about,
-    degraded: `${about} in plaintext`,
+    degraded: [
+      ...(isPlaintext ? [`${about} in plaintext`] : []),
+      ...(bounceRefusal === undefined ? [] : [`${about} takes no bounces`]),
+    ].join(", "),
     text: `ready after ${result.readyMs} ms`,
     details: [
       transport.text,
+      ...(bounceRefusal === undefined ? [] : [`refuses bounces (MAIL FROM:<>): ${shown(bounceRefusal)}`]),
       ...(config.relayUsername === undefined ? [] : [`authenticated as ${config.relayUsername}`]),
       ...describeOffer(config, result),
     ],
@@ -137,7 +143,7 @@ function describeProbe(
 
 function describeTransport(
   { relayTls }: Config,
-  { tls, offer, handshakeFailure }: ProbeSuccess,
+  { tls, whyPlaintext = "no TLS" }: ProbeSuccess,
 ): { readonly verdict: "ok" | "warning"; readonly text: string } {
   if (tls !== undefined) {
     const certificate = tls.authorized
@@ -146,9 +152,7 @@ function describeTransport(
     return { verdict: "ok", text: `${tls.version} ${tls.cipher}; ${certificate}` };
   }
   if (relayTls === "off") return { verdict: "ok", text: "plaintext, as RELAY_TLS=off has it" };
-  const reason =
-    handshakeFailure ?? (offer.starttls ? "the relay refused STARTTLS" : "the relay does not offer STARTTLS");
-  return { verdict: "warning", text: `plaintext: ${shown(reason)}` };
+  return { verdict: "warning", text: `plaintext: ${shown(whyPlaintext)}` };
 }
 
 function describeOffer({ relayTls }: Config, { offer, tls }: ProbeSuccess): readonly string[] {

@@ -155,6 +155,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
 
   report(report: RelayReport, connection: RelayConnection): void {
     if (this.#relay?.connection !== connection) return;
+    if (report.type === "demanded") this.#around.pool.demanded(connection, report.reply);
     if (report.type === "lost") {
       this.#around.pool.lost(connection);
       this.#relay = undefined;

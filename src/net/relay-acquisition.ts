@@ -6,7 +6,7 @@
  * (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
  */
 import { describeFailure, type Failure } from "../proxy/failures.ts";
-import type { RelaySettings } from "../proxy/relay-messages.ts";
+import type { RelayReady, RelaySettings } from "../proxy/relay-messages.ts";
 import {
   describePlace,
   type RelayHost,
@@ -116,7 +116,7 @@ export class Acquisition {
         const user: RelayUser = {
           session: this.#end.session,
           report: (report, connection) => {
-            if (report.type === "ready") this.#ready(connection, report.offer);
+            if (report.type === "ready") this.#ready(connection, report);
             else if (report.type === "lost") this.#failed(place, report.failure);
           },
         };
@@ -137,9 +137,11 @@ export class Acquisition {
     });
   }
 
-  #ready(connection: RelayConnection, offer: RelayOffer): void {
+  #ready(connection: RelayConnection, { offer, plaintext }: RelayReady): void {
     this.#over = true;
-    this.#route.arrived(connection.place);
+    const reason = this.#route.arrived(connection.place, plaintext, this.#shell.network.now());
+    const relay = describePlace(connection.place);
+    if (reason !== undefined) this.#shell.log({ event: "relay-plaintext", relay, reason });
     this.#end.done(connection, offer);
   }
 

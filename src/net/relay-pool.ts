@@ -11,11 +11,13 @@
  * rests (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
  */
 import type { Failure } from "../proxy/failures.ts";
+import { adviceOn } from "../proxy/relay-demands.ts";
 import type { RelayReport } from "../proxy/relay-messages.ts";
 import { RelayOffers } from "../proxy/relay-offers.ts";
 import { RelayQueue, type RelayRequester } from "../proxy/relay-queue.ts";
-import { type RelayHost, RestingPlaces } from "../proxy/relay-route.ts";
+import { describePlace, type RelayHost, RestingPlaces } from "../proxy/relay-route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
+import { describeReply, type Reply } from "../smtp/replies.ts";
 import { Acquisition, type DialSettings } from "./relay-acquisition.ts";
 import type { RelayConnection, RelayUser } from "./relay-connection.ts";
 import type { Shell } from "./shell.ts";
@@ -125,6 +127,19 @@ export class RelayPool {
       throw error;
     }
     return { cancel: () => this.#cancel(request) };
+  }
+
+  /** A relay wants something of us before it takes mail. */
+  demanded({ place, tls }: RelayConnection, reply: Reply): void {
+    const brokenTls = this.#resting.brokenTls(place.relay, place.address, this.#shell.network.now());
+    this.#resting.tlsWanted(place);
+    const advice = adviceOn(reply, {
+      settings: this.#settings,
+      secured: tls !== undefined,
+      brokenTls,
+    });
+    const relay = describePlace(place);
+    this.#shell.log({ event: "relay-demands", relay, reply: describeReply(reply), advice });
   }
 
   /** The user of a connection is through with it; its `session` stays in the log. Its reports come to the pool until it is idle or lost. */

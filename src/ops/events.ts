@@ -37,6 +37,7 @@ export type TransactionEvent = {
   readonly octets: number;
   /** "host:port" and the address dialled; undefined when the relay was never needed. */
   readonly relay: string | undefined;
+  /** "TLSv1.3 TLS_AES_256_GCM_SHA384", or "none" where mail goes in plaintext. */
   readonly relayTls: string | undefined;
   /** The last word that the client heard, or would have. */
   readonly reply: string;
@@ -112,6 +113,15 @@ export type LogEvent =
       readonly session: string | undefined;
       readonly relay: string;
       readonly reason: string;
+    }
+  /** Encryption was a wish, and mail goes to this relay without. */
+  | { readonly event: "relay-plaintext"; readonly relay: string; readonly reason: string }
+  /** The relay wants TLS or a login of us before it takes mail. `advice`: what to set. */
+  | {
+      readonly event: "relay-demands";
+      readonly relay: string;
+      readonly reply: string;
+      readonly advice: string;
     }
   | {
       readonly event: "screening";
@@ -220,6 +230,8 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     },
     "command-refused": { level: "info", keys: ["session", "client", "command", "reply"] },
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
+    "relay-plaintext": { level: "warn", keys: ["relay", "reason"] },
+    "relay-demands": { level: "warn", keys: ["relay", "reply", "advice"] },
     screening: {
       level: "info",
       keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "silentMs"],
@@ -245,6 +257,9 @@ export interface LineBound<Key extends string = string> {
   readonly name?: string;
 }
 
+/** One line an hour, for what lasts until the operator does something about it. */
+const hourly = 1 / 60;
+
 /**
  * Every event that a stranger can cause at will. A mail server that writes to us all day stays within the bounds for
  * what has to do with mail; what only a broken or hostile client causes is told once, and then as a count.
@@ -259,6 +274,8 @@ const bounds: {
   screening: { by: "client", first: 10, perMinute: 1 },
   tarpit: { by: "client", first: 10, perMinute: 1 },
   "relay-failed": { by: "relay", first: 10, perMinute: 1 },
+  "relay-plaintext": { by: "relay", first: 1, perMinute: hourly },
+  "relay-demands": { by: "relay", first: 1, perMinute: hourly },
   "dnsbl-refused": { by: "zone", first: 2, perMinute: 1 },
   descriptors: { by: "state", first: 1, perMinute: 1 },
   fault: { by: "stack", first: 5, perMinute: 1 },

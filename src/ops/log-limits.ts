@@ -59,9 +59,12 @@ export class LogLimits {
     for (const [of, entries] of this.#kinds) {
       for (const [about, entry] of entries) {
         save(entry, now);
+        const quiet = entry.savedMs >= savedMsMax(entry.bound);
+        // Where a line an hour is all that is due, a count a minute would be sixty times that.
+        if (!quiet && entry.bound.perMinute < 1) continue;
         if (entry.leftOut > 0) told.push({ event: "log-lines-left-out", of, about, lines: entry.leftOut });
         entry.leftOut = 0;
-        if (entry.savedMs >= savedMsMax(entry.bound)) entries.delete(about);
+        if (quiet) entries.delete(about);
       }
     }
     return told;

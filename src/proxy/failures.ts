@@ -7,12 +7,15 @@ import { unreachable } from "../ops/assert.ts";
 import {
   ownFaultAtRelay,
   relayBusy,
+  relayDemands,
   relayLacksExtension,
   relayLost,
   relayOutcomeUnknown,
   relayUnavailable,
 } from "../smtp/catalogue.ts";
 import { asTemporary, describeReply, type Reply, withEnhancedCode } from "../smtp/replies.ts";
+import { isDemand } from "./relay-demands.ts";
+import { describeTls, type TlsStage } from "./tls-trouble.ts";
 
 /** A step of setting up the relay session at which the relay can say no. */
 export type SetupStep = "greeting" | "EHLO" | "STARTTLS" | "AUTH";
@@ -22,7 +25,8 @@ export type Failure =
   | { readonly kind: "unreachable"; readonly detail: string }
   | { readonly kind: "refused-setup"; readonly step: SetupStep; readonly reply: Reply }
   | { readonly kind: "tls-not-offered" }
-  | { readonly kind: "handshake"; readonly detail: string }
+  /** TLS was tried and broke: at STARTTLS, in the handshake, or before the first reply within. */
+  | { readonly kind: "tls"; readonly stage: TlsStage; readonly detail: string }
   | { readonly kind: "auth-not-offered" }
   | { readonly kind: "extension-not-offered"; readonly keyword: "SMTPUTF8" }
   | { readonly kind: "busy" }
@@ -53,7 +57,7 @@ export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
     case "unreachable":
     case "refused-setup":
     case "tls-not-offered":
-    case "handshake":
+    case "tls":
     case "auth-not-offered":
     case "paused":
       return relayUnavailable;
@@ -74,9 +78,18 @@ const lossReplies: Record<FailureStage, Reply> = {
   answer: relayOutcomeUnknown,
 };
 
-/** A relay's reply as the client hears it: verbatim, but for 421, which speaks of a connection not the client's. */
+/**
+ * A relay's reply as the client hears it: verbatim, but for 421, which speaks of a connection not the client's, and for
+ * what is wanted of us and not of the client.
+ */
 export function relayReply(reply: Reply): Reply {
+  if (isDemand(reply)) return relayDemands;
   return reply.code === 421 ? asTemporary(reply) : withEnhancedCode(reply);
+}
+
+/** Why a relay's reply is not the client's answer as it was said; undefined: it is. One line for the log. */
+export function describeDemand(reply: Reply): string | undefined {
+  return isDemand(reply) ? `relay wants TLS or a login of us: ${describeReply(reply)}` : undefined;
 }
 
 /** One line for the log. */
@@ -88,8 +101,8 @@ export function describeFailure(failure: Failure): string {
       return `relay refused ${failure.step}: ${describeReply(failure.reply)}`;
     case "tls-not-offered":
       return "relay does not offer STARTTLS";
-    case "handshake":
-      return `TLS handshake with the relay failed: ${failure.detail}`;
+    case "tls":
+      return describeTls(failure.stage, failure.detail);
     case "auth-not-offered":
       return "relay offers neither AUTH PLAIN nor AUTH LOGIN over TLS";
     case "extension-not-offered":

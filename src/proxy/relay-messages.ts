@@ -15,7 +15,7 @@ export interface RelaySettings {
   readonly heloName: string;
   readonly tls: RelayTls;
   readonly credentials: { readonly username: string; readonly password: string } | undefined;
-  /** From the dial to the greeting, and for a TLS handshake. */
+  /** From the dial to the greeting, for the reply to STARTTLS, and for a TLS handshake. */
   readonly connectTimeoutMs: number;
   /** Per reply; twice that after the end of mail data. */
   readonly replyTimeoutMs: number;
@@ -44,9 +44,24 @@ export type RelayOrder =
 
 export type RelayCommand = "MAIL" | "RCPT" | "DATA" | "end of mail data";
 
+/** Why a session that wished for TLS goes without. `broke`: TLS was offered, and then refused. */
+export interface Plaintext {
+  readonly reason: string;
+  readonly broke: boolean;
+}
+
+/** Mail may follow. `plaintext`: undefined if it is encrypted, or nobody wished for that. */
+export interface RelayReady {
+  readonly type: "ready";
+  readonly offer: RelayOffer;
+  readonly plaintext: Plaintext | undefined;
+}
+
 export type RelayReport =
-  | { readonly type: "ready"; readonly offer: RelayOffer }
+  | RelayReady
   | { readonly type: "reply"; readonly to: RelayCommand; readonly reply: Reply }
+  /** The reply that follows wants something of us (relay-demands.ts). */
+  | { readonly type: "demanded"; readonly reply: Reply }
   /** Clean after a `release`: the connection may serve another transaction. */
   | { readonly type: "idle" }
   | { readonly type: "congested" }

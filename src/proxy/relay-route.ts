@@ -3,7 +3,8 @@
  *
  * Relays are taken in the operator's order, and a relay's addresses in the resolver's. An address that failed is
  * rested for a while: it is taken again only when every other one failed too, so that mail never waits for a rest.
- * With opportunistic TLS and no credentials an address whose handshake failed is dialled once more without TLS.
+ * With opportunistic TLS and no credentials an address with which TLS broke is dialled once more without, and without
+ * from the start for an hour (plaintext-places.ts).
  *
  * An address or relay whose pause lasts (relay-pauses.ts) is not dialled at all; a transaction that is left with such
  * alone fails at once.
@@ -16,6 +17,8 @@
  */
 import { assert } from "../ops/assert.ts";
 import { describeFailure, type Failure } from "./failures.ts";
+import { PlaintextPlaces } from "./plaintext-places.ts";
+import type { Plaintext } from "./relay-messages.ts";
 import { RelayPauses } from "./relay-pauses.ts";
 
 /** How long a failed address is taken last. */
@@ -33,7 +36,7 @@ export interface RelayHost {
 export interface RelayPlace {
   readonly relay: RelayHost;
   readonly address: string;
-  /** The handshake failed here just now, and encryption was only a wish. */
+  /** TLS broke here within the last hour, and encryption was only a wish. */
   readonly withoutTls: boolean;
 }
 
@@ -53,6 +56,7 @@ export class RestingPlaces {
   readonly pauses = new RelayPauses();
   /** When each one's rest is over, oldest first. */
   readonly #until = new Map<string, number>();
+  readonly #plaintext = new PlaintextPlaces();
 
   failed(relay: RelayHost, address: string | undefined, now: number): void {
     for (const key of address === undefined
@@ -72,6 +76,20 @@ export class RestingPlaces {
     this.#until.delete(placeKey(relay, address));
     this.pauses.worked(relayKey(relay));
     this.pauses.worked(placeKey(relay, address));
+  }
+
+  tlsBroke({ relay, address }: RelayPlace, reason: string, now: number): void {
+    this.#plaintext.tlsBroke(placeKey(relay, address), reason, now);
+  }
+
+  /** The relay insists on TLS: this address is asked for it again. */
+  tlsWanted({ relay, address }: RelayPlace): void {
+    this.#plaintext.forget(placeKey(relay, address));
+  }
+
+  /** How TLS broke here; undefined: it did not, within the last hour. */
+  brokenTls(relay: RelayHost, address: string, now: number): string | undefined {
+    return this.#plaintext.reason(placeKey(relay, address), now);
   }
 
   rests(relay: RelayHost, address: string, now: number): boolean {
@@ -144,7 +162,8 @@ export class RelayRoute {
   resolved(relay: RelayHost, addresses: readonly string[], now: number): void {
     assert(this.#current.length === 0, "a relay is resolved when the one before is through");
     for (const address of addresses.slice(0, addressesMax)) {
-      const place: RelayPlace = { relay, address, withoutTls: false };
+      const withoutTls = this.#resting.brokenTls(relay, address, now) !== undefined;
+      const place: RelayPlace = { relay, address, withoutTls };
       (this.#resting.rests(relay, address, now) ? this.#lastResort : this.#current).push(place);
     }
   }
@@ -156,16 +175,22 @@ export class RelayRoute {
     this.#resting.pauses.failed(relayKey(relay), "connection", detail, this.#begunAt, now);
   }
 
-  /** The relay is ready. */
-  arrived(place: RelayPlace): void {
+  /** The relay is ready. Returns why mail goes to it unencrypted, where encryption was a wish. */
+  arrived(place: RelayPlace, plaintext: Plaintext | undefined, now: number): string | undefined {
     this.#resting.woke(place);
     this.#endTrials();
+    if (plaintext?.broke === true) this.#resting.tlsBroke(place, plaintext.reason, now);
+    return (
+      plaintext?.reason ??
+      (place.withoutTls ? this.#resting.brokenTls(place.relay, place.address, now) : undefined)
+    );
   }
 
   /** `plainWillDo`: TLS is only a wish. */
   failed(place: RelayPlace, failure: Failure, plainWillDo: boolean, now: number): void {
     this.#failure = failure;
-    if (failure.kind === "handshake" && plainWillDo && !place.withoutTls) {
+    if (failure.kind === "tls" && plainWillDo && !place.withoutTls) {
+      this.#resting.tlsBroke(place, describeFailure(failure), now);
       this.#current.unshift({ ...place, withoutTls: true });
     } else {
       this.#resting.failed(place.relay, place.address, now);

@@ -18,6 +18,7 @@ import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
 import { judgeDotAnswer } from "./dot-answer.ts";
 import type { Failure } from "./failures.ts";
+import { isDemand } from "./relay-demands.ts";
 import type {
   RelayAction,
   RelayCommand,
@@ -89,7 +90,7 @@ export class RelaySession {
         this.#handshakeDone(now);
         break;
       case "handshake-failed":
-        this.#lose({ kind: "handshake", detail: event.reason }, "terminate");
+        this.#lose({ kind: "lost", detail: event.reason }, "terminate");
         break;
       case "ended":
       case "closed":
@@ -140,7 +141,9 @@ export class RelaySession {
     if (this.#congestedSince !== undefined) return this.#congestedSince + this.#settings.replyTimeoutMs;
     const { connectTimeoutMs, replyTimeoutMs, idleTimeoutMs } = this.#settings;
     const [awaited] = this.#awaited;
-    if (this.#phase === "handshake" || awaited === "greeting") return this.#since + connectTimeoutMs;
+    if (this.#phase === "handshake" || awaited === "greeting" || awaited === "STARTTLS") {
+      return this.#since + connectTimeoutMs;
+    }
     if (awaited !== undefined) return this.#since + replyTimeoutMs * (awaited === "end of mail data" ? 2 : 1);
     return this.#idleSince === undefined ? Number.POSITIVE_INFINITY : this.#idleSince + idleTimeoutMs;
   }
@@ -148,7 +151,7 @@ export class RelaySession {
   #expire(): void {
     const awaited = this.#congestedSince === undefined ? this.#awaited[0] : undefined;
     if (this.#phase === "handshake") {
-      this.#lose({ kind: "handshake", detail: "timeout" }, "terminate");
+      this.#lose({ kind: "timeout", awaited: "its end" }, "terminate");
     } else if (awaited === undefined && this.#idleSince !== undefined) {
       this.#quit({ kind: "timeout", awaited: "the next mail" });
     } else {
@@ -305,6 +308,7 @@ export class RelaySession {
         this.#mailOpen = false;
         this.#dotSent = false;
       }
+      if (isDemand(reply)) this.#report({ type: "demanded", reply });
       this.#report({ type: "reply", to, reply });
       if (this.#releasing && !this.#mailOpen && this.#awaited.length === 0) this.#rest(now);
     }
@@ -337,7 +341,7 @@ export class RelaySession {
         break;
       case "ready":
         this.#phase = "open";
-        this.#report({ type: "ready", offer: this.#setup.offer });
+        this.#report({ type: "ready", offer: this.#setup.offer, plaintext: move.plaintext });
         break;
       case "quit":
         this.#quit(move.failure);
@@ -397,7 +401,7 @@ export class RelaySession {
   #lose(failure: Failure, end: "close" | "terminate"): void {
     this.#phase = "over";
     this.#emit({ type: end });
-    this.#report({ type: "lost", failure, dotSent: this.#dotSent });
+    this.#report({ type: "lost", failure: this.#setup.explain(failure), dotSent: this.#dotSent });
   }
 
   // Methods, for the compiler does not see that a call in between may have changed the phase.

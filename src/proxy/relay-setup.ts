@@ -7,10 +7,11 @@
  */
 import { assert, unreachable } from "../ops/assert.ts";
 import { noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
-import type { Reply } from "../smtp/replies.ts";
-import type { Failure, SetupStep } from "./failures.ts";
+import { describeReply, type Reply } from "../smtp/replies.ts";
+import { describeFailure, type Failure, type SetupStep } from "./failures.ts";
 import { type AuthMove, type AuthStep, continueAuth, startAuth } from "./relay-auth.ts";
-import type { RelaySettings } from "./relay-messages.ts";
+import type { Plaintext, RelaySettings } from "./relay-messages.ts";
+import type { TlsStage } from "./tls-trouble.ts";
 
 /** What a reply can belong to before the session is ready. */
 export type SetupAwaited = SetupStep | "HELO" | AuthStep;
@@ -20,13 +21,15 @@ export type SetupMove =
   /** The greeting comes within TLS. */
   | { readonly move: "await-greeting" }
   | { readonly move: "handshake" }
-  | { readonly move: "ready" }
+  | { readonly move: "ready"; readonly plaintext?: Plaintext }
   | { readonly move: "quit"; readonly failure: Failure };
 
 export class RelaySetup {
   readonly #settings: RelaySettings;
   #offer: RelayOffer = noOffer;
   #secured = false;
+  /** From STARTTLS to the first reply within TLS, which shows that TLS works both ways. */
+  #tlsStage: TlsStage | undefined;
 
   constructor(settings: RelaySettings) {
     this.#settings = settings;
@@ -38,17 +41,37 @@ export class RelaySetup {
   }
 
   opened(): SetupMove {
-    return { move: this.#settings.tls === "implicit" ? "handshake" : "await-greeting" };
+    return this.#settings.tls === "implicit" ? this.#handshake() : { move: "await-greeting" };
   }
 
   secured(): SetupMove {
     this.#secured = true;
+    this.#tlsStage = "within";
     // RFC 3207 §4.2: what was offered before counts no more, not even for a relay that knows only HELO within.
     this.#offer = noOffer;
     return this.#settings.tls === "implicit" ? { move: "await-greeting" } : this.#ehlo();
   }
 
+  /** How the loss of the connection is to be understood: TLS that breaks is TLS that breaks, whatever breaks it. */
+  explain(failure: Failure): Failure {
+    const stage = this.#tlsStage;
+    switch (failure.kind) {
+      case "lost":
+        return stage === undefined ? failure : { kind: "tls", stage, detail: failure.detail };
+      case "timeout":
+        return stage === undefined
+          ? failure
+          : { kind: "tls", stage, detail: `timeout, awaited ${failure.awaited}` };
+      case "garbled":
+        // Octets between the 220 and the handshake are somebody else's (CVE-2011-0411): no TLS of the relay's broke.
+        return stage === "STARTTLS" ? { kind: "tls", stage, detail: failure.detail } : failure;
+      default:
+        return failure;
+    }
+  }
+
   answered(step: SetupAwaited, reply: Reply): SetupMove {
+    this.#tlsStage = undefined;
     switch (step) {
       case "greeting":
         return reply.code === 220 ? this.#ehlo() : refused(step, reply);
@@ -57,10 +80,9 @@ export class RelaySetup {
         if (reply.code < 500 || this.#needsExtensions()) return refused(step, reply);
         return { move: "send", step: "HELO", line: `HELO ${this.#settings.heloName}` };
       case "HELO":
-        return reply.code === 250 ? { move: "ready" } : refused("EHLO", reply);
+        return reply.code === 250 ? this.#ready("the relay does not know EHLO") : refused("EHLO", reply);
       case "STARTTLS":
-        if (reply.code === 220) return { move: "handshake" };
-        return this.#plainWillDo() ? { move: "ready" } : refused(step, reply);
+        return this.#starttlsAnswered(reply);
       case "AUTH":
       case "AUTH user name":
       case "AUTH password":
@@ -68,6 +90,25 @@ export class RelaySetup {
       default:
         return unreachable(step);
     }
+  }
+
+  #starttlsAnswered(reply: Reply): SetupMove {
+    if (reply.code === 220) return this.#handshake();
+    if (!this.#plainWillDo()) return refused("STARTTLS", reply);
+    const failure: Failure = { kind: "tls", stage: "STARTTLS", detail: describeReply(reply) };
+    // RFC 5321 §3.8: behind 421 the connection is closed.
+    if (reply.code === 421) return { move: "quit", failure };
+    return { move: "ready", plaintext: { reason: describeFailure(failure), broke: true } };
+  }
+
+  #handshake(): SetupMove {
+    this.#tlsStage = this.#settings.tls === "implicit" ? "implicit" : "handshake";
+    return { move: "handshake" };
+  }
+
+  #ready(whyPlaintext: string): SetupMove {
+    const wished = this.#settings.tls === "opportunistic" && !this.#secured;
+    return wished ? { move: "ready", plaintext: { reason: whyPlaintext, broke: false } } : { move: "ready" };
   }
 
   #ehlo(): SetupMove {
@@ -79,8 +120,12 @@ export class RelaySetup {
     this.#offer = offer;
     const { tls, credentials } = this.#settings;
     if (!this.#secured && tls !== "off") {
-      if (offer.starttls) return { move: "send", step: "STARTTLS", line: "STARTTLS" };
-      return this.#plainWillDo() ? { move: "ready" } : { move: "quit", failure: { kind: "tls-not-offered" } };
+      if (!offer.starttls) {
+        if (this.#plainWillDo()) return this.#ready("the relay does not offer STARTTLS");
+        return { move: "quit", failure: { kind: "tls-not-offered" } };
+      }
+      this.#tlsStage = "STARTTLS";
+      return { move: "send", step: "STARTTLS", line: "STARTTLS" };
     }
     if (credentials === undefined) return { move: "ready" };
     assert(this.#secured, "credentials travel over TLS only");

@@ -24,7 +24,7 @@ import { describeReply, type Reply } from "../smtp/replies.ts";
 import { protocolKeyword, receivedLine } from "../smtp/trace.ts";
 import type { RelayFacts, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
 import { Envelope, type EnvelopeHost, type Recipient } from "./envelope.ts";
-import { describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
+import { describeDemand, describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
 import type { RelayCommand, RelayOrder, RelayReport } from "./relay-messages.ts";
 import type { Slot } from "./reply-queue.ts";
 import { callWitnesses, type Witness } from "./witnesses.ts";
@@ -302,29 +302,30 @@ export class Transaction {
     this.#answered = true;
     const reply = relayReply(original);
     const accepted = reply.code < 400;
+    const demand = describeDemand(original);
     switch (to) {
       case "MAIL":
         if (!accepted) {
           this.#order({ order: "release" });
-          this.#refuseEnvelope(reply, "relay refused MAIL");
+          this.#refuseEnvelope(reply, demand ?? "relay refused MAIL");
         }
         break;
       case "RCPT":
         this.#envelope.answered(reply);
         break;
       case "DATA":
-        this.#dataAnswered(reply, accepted, now);
+        this.#dataAnswered(reply, accepted, demand, now);
         break;
       default:
         to satisfies "end of mail data";
         assert(this.#phase === "answer", "the dot was sent");
         this.#order({ order: "release" });
         this.#fillDataSlot(reply);
-        this.#finish(accepted ? "relayed" : outcomeOf(reply), reply, undefined, now);
+        this.#finish(accepted ? "relayed" : outcomeOf(reply), reply, demand, now);
     }
   }
 
-  #dataAnswered(reply: Reply, accepted: boolean, now: number): void {
+  #dataAnswered(reply: Reply, accepted: boolean, demand: string | undefined, now: number): void {
     assert(this.#phase === "data", "DATA was with the relay");
     this.#fillDataSlot(reply);
     if (accepted) {
@@ -337,7 +338,7 @@ export class Transaction {
       });
     } else {
       this.#order({ order: "release" });
-      this.#finish(outcomeOf(reply), reply, undefined, now);
+      this.#finish(outcomeOf(reply), reply, demand, now);
     }
   }
 
@@ -402,7 +403,6 @@ export class Transaction {
     this.#phase = "over";
     this.#acquiringSince = undefined;
     const { session, id, address, heloName, extended, tls } = this.#origin;
-    const relayTls = this.#relay?.tls;
     this.#log({
       event: "transaction",
       session,
@@ -417,7 +417,7 @@ export class Transaction {
       refusedRecipients: this.#envelope.refused,
       octets: this.#scanner.messageOctets,
       relay: this.#relay?.name,
-      relayTls: relayTls === undefined ? undefined : `${relayTls.version} ${relayTls.cipher}`,
+      relayTls: this.#relay && describeTls(this.#relay),
       reply: reply === undefined ? "" : describeReply(reply),
       reason,
       unheard: this.#clientGone || undefined,
@@ -432,6 +432,11 @@ export class Transaction {
   #log(event: LogEvent): void {
     this.#host.emit({ type: "log", event });
   }
+}
+
+/** "none" where there could be one: that mail goes in plaintext is to be seen. */
+function describeTls({ tls }: RelayFacts): string {
+  return tls === undefined ? "none" : `${tls.version} ${tls.cipher}`;
 }
 
 function outcomeOf(reply: Reply): Outcome {

@@ -101,6 +101,12 @@ export const tooManyHops = fixedReply(554, "5.4.6", "too many hops, mail loop su
 // --- Trouble on our side of the relay: always 4yz ----------------------------------------------------------------
 
 export const relayUnavailable = fixedReply(451, "4.4.1", "relay not available, try again later");
+/** It wants TLS or a login, which is between the relay and us. */
+export const relayDemands = fixedReply(
+  451,
+  "4.4.1",
+  "relay does not take mail from this server as it is set up, try again later",
+);
 export const relayBusy = fixedReply(451, "4.3.2", "too many relay connections, try again later");
 export const ownFaultAtRelay = fixedReply(451, "4.3.0", "internal error, try again later");
 export const relayLost = fixedReply(451, "4.4.2", "connection to the relay lost, try again later");

@@ -79,7 +79,7 @@ describe("the relay", () => {
     expect(text).toMatch(/^ {13}offers PIPELINING, SIZE 1000000, 8BITMIME$/m);
     expect(text).toMatch(/^ {13}lacks SMTPUTF8, DSN, STARTTLS, AUTH$/m);
     expect(text).toEndWith("\nok       mail can be relayed\n");
-    expect(result.relay.commands).toEqual(["EHLO proxy.test", "QUIT"]);
+    expect(result.relay.commands).toEqual(["EHLO proxy.test", "MAIL FROM:<>", "RSET", "QUIT"]);
   });
 
   test("opportunistic without STARTTLS: a warning", async () => {
@@ -145,6 +145,36 @@ describe("the relay", () => {
     expect(result.stdout + result.stderr).not.toContain("hunter2");
     expect(result.stdout + result.stderr).not.toContain(secret);
     expect(findings(result)).toMatch(/\nFAILED {3}mail cannot be relayed: relay \S+\n$/);
+  });
+
+  test("a relay that takes no mail without TLS: what to set, and no mail is sent", async () => {
+    const result = await checked(
+      { tls: relayTls, replies: { MAIL: "530 5.7.0 Must issue a STARTTLS command first" } },
+      { RELAY_TLS: "off" },
+    );
+    expect(result.status).toBe(1);
+    expect(findings(result)).toMatch(
+      /^FAILED {3}relay .*: relay refused MAIL: 530 5\.7\.0 Must issue a STARTTLS command first: set RELAY_TLS=required instead of off$/m,
+    );
+    expect(result.relay.commands).toEqual(["EHLO proxy.test", "MAIL FROM:<>", "RSET", "QUIT"]);
+  });
+
+  test("a relay that takes no bounces: a warning", async () => {
+    const result = await checked(
+      { replies: { MAIL: "550 5.7.1 no null sender here" } },
+      { RELAY_TLS: "off" },
+    );
+    expect(result.status).toBe(0);
+    expect(findings(result)).toMatch(
+      /^warning {2}relay .*\n(?: {13}.*\n)* {13}refuses bounces \(MAIL FROM:<>\): 550 5\.7\.1 no null sender here$/m,
+    );
+    expect(findings(result)).toMatch(/degraded: relay 127\.0\.0\.1:\d+ takes no bounces$/m);
+  });
+
+  test("a relay that hangs up on MAIL", async () => {
+    const result = await checked({ replies: { MAIL: "421 4.3.2 going down" } }, { RELAY_TLS: "off" });
+    expect(result.status).toBe(1);
+    expect(findings(result)).toMatch(/^FAILED {3}relay .*421 4\.3\.2 going down$/m);
   });
 
   test("STARTTLS missing where it is required", async () => {

@@ -54,6 +54,22 @@ describe("LogLimits", () => {
     expect(limits.settle(4 * minuteMs)).toEqual([]);
   });
 
+  test("what is due once an hour is counted once an hour", () => {
+    const limits = new LogLimits(clientKey);
+    const plaintext: LogEvent = { event: "relay-plaintext", relay: "relay.test:25", reason: "no STARTTLS" };
+    const told: unknown[] = [];
+    for (let now = 0; now <= 120 * minuteMs; now += minuteMs) {
+      const leftOut = now < 90 * minuteMs ? limits.admit(plaintext, now) : undefined;
+      if (leftOut !== undefined) told.push([now / minuteMs, leftOut]);
+      told.push(...limits.settle(now));
+    }
+    expect(told).toEqual([
+      [0, 0],
+      [60, 59],
+      { event: "log-lines-left-out", of: "relay-plaintext", about: "relay.test:25", lines: 29 },
+    ]);
+  });
+
   test("each client has its own bound; an IPv6 client is its /64", () => {
     const limits = new LogLimits(clientKey);
     const admitted = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"];

@@ -7,7 +7,7 @@ const failures: readonly (readonly [Failure, string])[] = [
   [{ kind: "unreachable", detail: "ECONNREFUSED" }, "4.4.1"],
   [{ kind: "refused-setup", step: "AUTH", reply: refusal }, "4.4.1"],
   [{ kind: "tls-not-offered" }, "4.4.1"],
-  [{ kind: "handshake", detail: "EPROTO" }, "4.4.1"],
+  [{ kind: "tls", stage: "handshake", detail: "EPROTO" }, "4.4.1"],
   [{ kind: "auth-not-offered" }, "4.4.1"],
   [{ kind: "extension-not-offered", keyword: "SMTPUTF8" }, "4.4.1"],
   [{ kind: "busy" }, "4.3.2"],

@@ -12,7 +12,7 @@ import {
 const one: RelayHost = { host: "one.example", port: 25 };
 const two: RelayHost = { host: "two.example", port: 587 };
 const refused: Failure = { kind: "unreachable", detail: "ECONNREFUSED" };
-const handshake: Failure = { kind: "handshake", detail: "EPROTO" };
+const handshake: Failure = { kind: "tls", stage: "handshake", detail: "EPROTO" };
 
 /** Walks a route on which every dial fails with `failure`; tells the places in order, and the end. */
 function walk(
@@ -62,9 +62,9 @@ describe("the route", () => {
     expect(walk([one], new RestingPlaces(), 0, { ...failing, plainWillDo: true })).toEqual([
       "one.example:25 [192.0.2.1]",
       "one.example:25 [192.0.2.1] plain",
-      "handshake",
+      "tls",
     ]);
-    expect(walk([one], new RestingPlaces(), 0, failing)).toEqual(["one.example:25 [192.0.2.1]", "handshake"]);
+    expect(walk([one], new RestingPlaces(), 0, failing)).toEqual(["one.example:25 [192.0.2.1]", "tls"]);
   });
 
   test("no relay at all is a failure and no loop", () => {

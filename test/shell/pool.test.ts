@@ -458,6 +458,41 @@ describe("TLS to the relay", () => {
     relay.stop();
   });
 
+  test.each<[string, Script]>([
+    ["closes on STARTTLS", (step) => (step === "STARTTLS" ? { after: "fin" } : undefined)],
+    ["resets on STARTTLS", (step) => (step === "STARTTLS" ? { after: "rst" } : undefined)],
+    [
+      "says 421 to STARTTLS",
+      (step) => (step === "STARTTLS" ? { say: "421 4.7.0 no\r\n", after: "fin" } : undefined),
+    ],
+    [
+      "closes right behind the handshake",
+      (step, count, { secured }) =>
+        step === "EHLO" && count === 2 && secured ? { after: "fin" } : undefined,
+    ],
+    [
+      "resets right behind the handshake",
+      (step, count, { secured }) =>
+        step === "EHLO" && count === 2 && secured ? { after: "rst" } : undefined,
+    ],
+  ])("opportunistic: a relay that %s gets the mail without TLS, for an hour", async (_name, script) => {
+    const relay = await ScriptedRelay.start({ certificate, script });
+    const proxy = new TestProxy([relay.port], { pool: { tls: "opportunistic", idleTimeoutMs: 0 } });
+    for (let mail = 0; mail < 2; mail += 1) expect(await proxy.mail(body)).toStartWith("250");
+    expect(relay.mails.map(({ secured }) => secured)).toEqual([false, false]);
+    expect(relay.talks.map(({ lines }) => lines.includes("STARTTLS"))).toEqual([true, false, false]);
+    const failed = proxy.events.filter(({ event }) => event === "relay-failed");
+    expect(failed.map((event) => "reason" in event && event.reason)).toEqual([
+      expect.stringMatching(/^TLS with the relay failed /),
+    ]);
+    relay.script = undefined;
+    proxy.network.skewMs = 3_600_000;
+    expect(await proxy.mail(body)).toStartWith("250");
+    expect(relay.mails.map(({ secured }) => secured)).toEqual([false, false, true]);
+    await proxy.stop();
+    relay.stop();
+  });
+
   test.each(["required", "verify"] as const)("%s: never in plain text", async (tls) => {
     const relay = await ScriptedRelay.start({ certificate });
     relay.catchesHello = true;

@@ -135,6 +135,7 @@ export class ClientPeer {
 
   #report(report: RelayReport, relay: RelayPeer): void {
     if (this.#relay !== relay) return;
+    if (report.type === "demanded") this.#world.demanded(relay, report.reply);
     if (report.type === "lost") {
       this.#world.lost(relay);
       this.#relay = undefined;

@@ -9,12 +9,14 @@ import type { Config } from "../../src/config/options.ts";
 import type { LogEvent } from "../../src/ops/events.ts";
 import type { SessionPolicy } from "../../src/proxy/client-messages.ts";
 import { describeFailure, type Failure } from "../../src/proxy/failures.ts";
+import { adviceOn } from "../../src/proxy/relay-demands.ts";
 import type { RelaySettings } from "../../src/proxy/relay-messages.ts";
 import { RelayOffers } from "../../src/proxy/relay-offers.ts";
 import { RelayQueue, type RelayRequester } from "../../src/proxy/relay-queue.ts";
 import { describePlace, type RelayPlace, RelayRoute, RestingPlaces } from "../../src/proxy/relay-route.ts";
 import { TarpitSlots } from "../../src/screening/tarpit.ts";
 import { noOffer, type RelayOffer } from "../../src/smtp/ehlo.ts";
+import { describeReply, type Reply } from "../../src/smtp/replies.ts";
 import { ClientPeer } from "./client-peer.ts";
 import { ScriptedDns } from "./dns.ts";
 import { nobody, RelayPeer } from "./relay-peer.ts";
@@ -171,6 +173,14 @@ export class World {
     this.#letGo(this.#users.get(relay));
   }
 
+  demanded({ place, secured }: RelayPeer, reply: Reply): void {
+    const brokenTls = this.#resting.brokenTls(place.relay, place.address, this.now);
+    this.#resting.tlsWanted(place);
+    const advice = adviceOn(reply, { settings: this.settings, secured, brokenTls });
+    const relay = describePlace(place);
+    this.logs.push({ event: "relay-demands", relay, reply: describeReply(reply), advice });
+  }
+
   /** A connection is no more, or came free. */
   lost(relay: RelayPeer | undefined): void {
     const index = relay === undefined ? -1 : this.#idle.indexOf(relay);
@@ -242,8 +252,7 @@ export class World {
         this.#serve();
       } else {
         request.calledOff = () => route.calledOff();
-        const arrived = (): void => route.arrived(next.place);
-        request.dialled = this.#dial(next.place, request, arrived, (failure) => {
+        request.dialled = this.#dial(next.place, route, request, (failure) => {
           route.failed(next.place, failure, plainWillDo(this.settings), this.now);
           const relay = describePlace(next.place);
           this.logs.push({ event: "relay-failed", session: "", relay, reason: describeFailure(failure) });
@@ -262,8 +271,8 @@ export class World {
 
   #dial(
     place: RelayPlace,
+    route: RelayRoute,
     request: Request,
-    arrived: () => void,
     failed: (failure: Failure) => void,
   ): RelayPeer {
     const settings: RelaySettings = place.withoutTls ? { ...this.settings, tls: "off" } : this.settings;
@@ -274,7 +283,9 @@ export class World {
         if (report.type === "ready") {
           relay.offer = report.offer;
           this.#offers.learned(place.relay, report.offer);
-          arrived();
+          const reason = route.arrived(place, report.plaintext, this.now);
+          if (reason !== undefined)
+            this.logs.push({ event: "relay-plaintext", relay: describePlace(place), reason });
           delete request.dialled;
           this.#users.set(relay, request);
           request.client.attached(relay, report.offer, false);
