@@ -15,7 +15,7 @@
 import { type DnsblZone, dnsblZone } from "../config/dnsbl-zone.ts";
 import type { Config } from "../config/options.ts";
 import { type DnsAnswer, DnsResolver } from "../net/dns-resolver.ts";
-import type { DnsServer } from "../net/dns-transport.ts";
+import { type DnsServer, describeServer } from "../net/dns-transport.ts";
 import { distinctZones, explanation, matches, meaningOf } from "../screening/dnsbl-zones.ts";
 import type { Finding } from "./check-finding.ts";
 import { shown } from "./print.ts";
@@ -77,7 +77,7 @@ export async function checkDnsbl(config: Config): Promise<readonly Finding[]> {
   const byServer = await Promise.all(
     nameServers(config).map(async (server) => {
       const resolver = new DnsResolver({ servers: [server], timeoutMs }, () => performance.now());
-      const outcomes = await Promise.all(zones.map((zone) => judgeZone(resolver, server, zone)));
+      const outcomes = await Promise.all(zones.map((zone) => judgeZone(resolver, zone)));
       resolver.close();
       return outcomes.map((outcome) => ({ server, outcome }));
     }),
@@ -109,19 +109,19 @@ function partServers(byServer: readonly (readonly ServerResult[])[]) {
     if (!isDead) living.push(results);
     else if (first?.outcome.kind === "trouble") {
       const text = `no DNSBL zone could be asked: ${first.outcome.reason}`;
-      dead.push({ verdict: "warning", about: `DNS server ${nameOf(first.server)}`, text });
+      dead.push({ verdict: "warning", about: `DNS server ${describeServer(first.server)}`, text });
     }
   }
   return { dead, living };
 }
 
-async function judgeZone(resolver: DnsResolver, server: DnsServer, tested: TestedZone): Promise<Outcome> {
+async function judgeZone(resolver: DnsResolver, tested: TestedZone): Promise<Outcome> {
   const { zone, entries } = tested;
   for (const { listed, not } of [testEntries.ipv4, testEntries.ipv6]) {
     const names = [listed, not].map(({ reversed }) => `${reversed}.${zone}`);
     const answers = await Promise.all(names.map((name) => resolver.lookup(name, "A")));
     const trouble = answers.find((answer) => answer.kind === "trouble");
-    if (trouble !== undefined) return { kind: "trouble", reason: reasonOf(trouble.reason, server) };
+    if (trouble !== undefined) return { kind: "trouble", reason: trouble.reason };
     const [ofListed = [], ofNot = []] = answers.map(addressesOf);
     const wrong = [...ofListed, ...ofNot].find((address) => meaningOf(address) === "refusal");
     if (wrong !== undefined) {
@@ -152,12 +152,6 @@ function addressesOf(answer: DnsAnswer): readonly string[] {
   return answer.kind === "found" ? answer.addresses.toSorted() : [];
 }
 
-/** The resolver's own words, without the server that is named beside them. */
-function reasonOf(reason: string, { address, port }: DnsServer): string {
-  const prefix = `${address}:${port}: `;
-  return reason.startsWith(prefix) ? reason.slice(prefix.length) : reason;
-}
-
 /** Servers that found the same share a finding. */
 function describeZone(zone: string, results: readonly ServerResult[]): readonly Finding[] {
   const found = new Map<string, { readonly outcome: Outcome; readonly servers: string[] }>();
@@ -165,7 +159,7 @@ function describeZone(zone: string, results: readonly ServerResult[]): readonly 
     const key = JSON.stringify(outcome);
     const same = found.get(key) ?? { outcome, servers: [] };
     found.set(key, same);
-    same.servers.push(nameOf(server));
+    same.servers.push(describeServer(server));
   }
   return [...found.values()].map(({ outcome, servers }) => {
     return { about: `DNSBL ${zone} by ${servers.join(", ")}`, ...describeOutcome(outcome) };
@@ -215,8 +209,4 @@ function describeOutcome(outcome: Outcome): Omit<Finding, "about"> {
 /** The entry as the operator wrote it, but for the zone's own name. */
 function hideZone(entry: DnsblZone): string {
   return dnsblZone.format({ ...entry, zone: entry.shownName });
-}
-
-function nameOf({ address, port }: DnsServer): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -20,8 +20,8 @@ import type { SessionPolicy } from "../proxy/client-messages.ts";
 import type { ScreeningSettings } from "../proxy/client-screening.ts";
 import type { RelaySettings } from "../proxy/relay-messages.ts";
 import { AddressSet } from "../screening/addresses.ts";
-import { ZoneHealth } from "../screening/dnsbl-zones.ts";
 import { PassedClients } from "../screening/passed-clients.ts";
+import { ZoneHealth } from "../screening/zone-health.ts";
 import { complain } from "./print.ts";
 
 /** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */

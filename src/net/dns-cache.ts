@@ -29,7 +29,7 @@ export class DnsCache {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     const ttlMs = entry.expiresAt - now;
-    if (ttlMs > 0) return { ...entry.answer, ttlMs };
+    if (ttlMs > 0) return { ...entry.answer, ttlMs, cached: true };
     this.#entries.delete(key);
     return undefined;
   }

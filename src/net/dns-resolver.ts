@@ -16,20 +16,26 @@
 import { isIPv4 } from "node:net";
 import { type Answer, type DecodedPacket, decode, encode, RECURSION_DESIRED } from "dns-packet";
 import { believedTtlMs, DnsCache, ttlMsMax, ttlMsMin } from "./dns-cache.ts";
-import { type Asking, type DnsServer, DnsTransport, headerOctets } from "./dns-transport.ts";
+import { type Asking, type DnsServer, DnsTransport, describeServer, headerOctets } from "./dns-transport.ts";
 
 export type DnsType = "A" | "TXT";
 
-/** `ttlMs`: how long this still holds. */
 export type DnsAnswer =
   /** Type A: IPv4 addresses, in the answer's order. */
-  | { readonly kind: "found"; readonly addresses: readonly string[]; readonly ttlMs: number }
+  | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
   /** Type TXT: one wire string a record, its strings joined. */
-  | { readonly kind: "texts"; readonly texts: readonly string[]; readonly ttlMs: number }
+  | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
   /** No such name, or nothing of this type there. */
-  | { readonly kind: "none"; readonly ttlMs: number }
-  /** One line for the log; no octet of a peer's is in it. */
-  | { readonly kind: "trouble"; readonly reason: string };
+  | ({ readonly kind: "none" } & AnswerAge)
+  /** One line for the log; no octet of a peer's is in it. `server`: the one it is about, if it is about one. */
+  | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
+
+interface AnswerAge {
+  /** How long this still holds. */
+  readonly ttlMs: number;
+  /** It was known from before. */
+  readonly cached?: true;
+}
 
 export interface DnsSettings {
   readonly servers: readonly DnsServer[];
@@ -167,7 +173,7 @@ class Lookup {
     this.#owner = owner;
     const silence = trouble(`no answer within ${timeoutMs / 1000}s`);
     this.#deadline = setTimeout(() => this.settle(silence), timeoutMs);
-    queueMicrotask(() => this.#ask("no DNS server"));
+    queueMicrotask(() => this.#ask(trouble("no DNS server")));
   }
 
   settle(answer: DnsAnswer, octets = 0): void {
@@ -180,12 +186,12 @@ class Lookup {
     this.#resolve(answer);
   }
 
-  /** Asks the server whose turn it is. `reason`: what became of the one before. */
-  #ask(reason: string): void {
+  /** Asks the server whose turn it is. `before`: what became of the last one; if there is none left, of all. */
+  #ask(before: DnsAnswer): void {
     if (this.#settled) return;
     const [server] = this.#servers;
     if (server === undefined) {
-      this.settle(trouble(reason));
+      this.settle(before);
       return;
     }
     clearTimeout(this.#attempt);
@@ -207,7 +213,7 @@ class Lookup {
   #silent(server: DnsServer): void {
     this.#owner.silent(server);
     this.#servers.push(...this.#servers.splice(this.#servers.indexOf(server), 1));
-    this.#ask("");
+    this.#ask(trouble("no answer"));
   }
 
   #answered(server: DnsServer, message: Buffer): void {
@@ -220,7 +226,7 @@ class Lookup {
     const hadItsTurn = this.#servers[0] === server;
     this.#servers.splice(this.#servers.indexOf(server), 1);
     // If another's turn has come meanwhile, that one keeps its time.
-    if (hadItsTurn) this.#ask(`${server.address}:${server.port}: ${why}`);
+    if (hadItsTurn) this.#ask(trouble(why, describeServer(server)));
   }
 }
 
@@ -324,6 +330,6 @@ function isName(name: string): boolean {
   return /^[!-\-/-~]{1,63}(\.[!-\-/-~]{1,63})*\.?$/.test(name) && name.replace(/\.$/, "").length <= 253;
 }
 
-function trouble(reason: string): DnsAnswer {
-  return { kind: "trouble", reason };
+function trouble(reason: string, server?: string): DnsAnswer {
+  return { kind: "trouble", reason, server };
 }

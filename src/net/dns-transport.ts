@@ -27,6 +27,11 @@ export interface DnsServer {
   readonly port: number;
 }
 
+/** "192.0.2.1:53" or "[2001:db8::1]:53". */
+export function describeServer({ address, port }: DnsServer): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 export interface AskHandler {
   /** The answer, not cut short. Header and question are sound; nothing else has been looked at. */
   answered(message: Buffer): void;

@@ -146,7 +146,27 @@ export type LogEvent =
       readonly discardedOctets: number;
       readonly end: string;
     }
-  | { readonly event: "dnsbl-refused"; readonly zone: string; readonly answer: string }
+  /** Its answer is no listing: it does not serve this resolver, or is a list no more. It is left out for an hour. */
+  | { readonly event: "dnsbl-unusable"; readonly zone: string; readonly answer: string }
+  /** It gives no answer: not listed. `server`: the name server that said why; undefined: none did. */
+  | {
+      readonly event: "dnsbl-silent";
+      readonly zone: string;
+      readonly server: string | undefined;
+      readonly reason: string;
+    }
+  /** It answers again. `awayMs`: since it gave the first bad answer, or none. */
+  | { readonly event: "dnsbl-back"; readonly zone: string; readonly awayMs: number }
+  | {
+      readonly event: "look-up";
+      readonly session: string;
+      readonly zone: string;
+      readonly record: "A" | "TXT";
+      readonly answer: string;
+      readonly cached: true | undefined;
+      readonly server: string | undefined;
+      readonly reason: string | undefined;
+    }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
   /** Listeners rest while descriptors are scarce: clients wait in the kernel's queue. */
   | {
@@ -237,7 +257,13 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
       keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "silentMs"],
     },
     tarpit: { level: "info", keys: ["session", "client", "heldMs", "discardedOctets", "end"] },
-    "dnsbl-refused": { level: "warn", keys: ["zone", "answer"] },
+    "dnsbl-unusable": { level: "warn", keys: ["zone", "answer"] },
+    "dnsbl-silent": { level: "warn", keys: ["zone", "server", "reason"] },
+    "dnsbl-back": { level: "info", keys: ["zone", "awayMs"] },
+    "look-up": {
+      level: "debug",
+      keys: ["session", "zone", "record", "answer", "cached", "server", "reason"],
+    },
     fault: { level: "error", keys: ["session", "stack"] },
     descriptors: { level: "warn", keys: ["state", "open", "limit"] },
     "log-lines-dropped": { level: "warn", keys: ["lines", "importantLines", "since"] },
@@ -276,7 +302,9 @@ const bounds: {
   "relay-failed": { by: "relay", first: 10, perMinute: 1 },
   "relay-plaintext": { by: "relay", first: 1, perMinute: hourly },
   "relay-demands": { by: "relay", first: 1, perMinute: hourly },
-  "dnsbl-refused": { by: "zone", first: 2, perMinute: 1 },
+  "dnsbl-unusable": { by: "zone", first: 2, perMinute: 1 },
+  "dnsbl-silent": { by: "zone", first: 2, perMinute: 1 },
+  "dnsbl-back": { by: "zone", first: 2, perMinute: 1 },
   descriptors: { by: "state", first: 1, perMinute: 1 },
   fault: { by: "stack", first: 5, perMinute: 1 },
 };

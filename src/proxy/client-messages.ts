@@ -60,20 +60,20 @@ export interface TransactionOrigin extends ClientFacts {
   readonly unixEpochMs: number;
 }
 
-/** What became of a look-up; addresses for A, texts for TXT. `ttlMs`: how long that still holds. */
+/** What became of a look-up; addresses for A, texts for TXT. */
 export type LookupAnswer =
-  | {
-      readonly kind: "found";
-      readonly addresses: readonly string[];
-      readonly ttlMs: number;
-    }
-  | {
-      readonly kind: "texts";
-      readonly texts: readonly string[];
-      readonly ttlMs: number;
-    }
-  | { readonly kind: "none"; readonly ttlMs: number }
-  | { readonly kind: "trouble"; readonly reason: string };
+  | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
+  | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
+  | ({ readonly kind: "none" } & AnswerAge)
+  /** `server`: the one that said so, "host:port"; undefined: none did. */
+  | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
+
+interface AnswerAge {
+  /** How long it still holds. */
+  readonly ttlMs: number;
+  /** Nobody was asked for it now. */
+  readonly cached?: true;
+}
 
 export type ClientEvent =
   | { readonly type: "connected" }

@@ -10,11 +10,11 @@
  */
 
 import type { DnsblZone } from "../config/dnsbl-zone.ts";
-import type { DnsblMatch } from "../screening/dnsbl.ts";
-import { DnsblScore } from "../screening/dnsbl.ts";
-import { explanation, type ZoneHealth } from "../screening/dnsbl-zones.ts";
+import { type DnsblMatch, DnsblScore, type ZoneNews } from "../screening/dnsbl.ts";
+import { explanation } from "../screening/dnsbl-zones.ts";
 import { exemptFromAll, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
 import type { PassedClients } from "../screening/passed-clients.ts";
+import type { ZoneHealth } from "../screening/zone-health.ts";
 import {
   badlyPipelined,
   greetingBegins,
@@ -52,6 +52,9 @@ export type Gate =
   | { readonly gate: "open" }
   | { readonly gate: "wait" }
   | { readonly gate: "refused"; readonly reply: Reply };
+
+/** Texts in answer to a question for addresses: no resolver of ours does that. */
+const notAsked = { reason: "not the answer to what was asked", server: undefined };
 
 /** How long a RCPT waits for the text of the zone that lists its client. */
 const explanationMsMax = 2_000;
@@ -98,15 +101,18 @@ export class ClientScreening {
   }
 
   answered(record: "A" | "TXT", zone: string, answer: LookupAnswer, now: number): void {
+    this.#logAnswer(record, zone, answer);
     if (record === "TXT") {
       this.#explain(answer);
       return;
     }
-    if (answer.kind === "trouble" || answer.kind === "texts") this.#screen.dnsblFailed(zone, now);
-    else {
+    if (answer.kind === "found" || answer.kind === "none") {
+      const { ttlMs, cached = false } = answer;
       const addresses = answer.kind === "found" ? answer.addresses : [];
-      const warning = this.#screen.dnsblAnswered(zone, { addresses, ttlMs: answer.ttlMs }, now);
-      if (warning !== undefined) this.#output.log({ event: "dnsbl-refused", ...warning });
+      this.#screen.dnsblAnswered(zone, { addresses, ttlMs, cached }, now);
+    } else {
+      const { reason, server } = answer.kind === "trouble" ? answer : notAsked;
+      this.#screen.dnsblFailed(zone, { reason, server }, now);
     }
     this.#conclude(now);
   }
@@ -168,8 +174,9 @@ export class ClientScreening {
     };
   }
 
-  /** Takes note of a verdict, once. */
+  /** Takes note of what the zones are like, and of a verdict, once. */
   #conclude(now: number): void {
+    for (const told of this.#screen.takeNews()) this.#logNews(told);
     const { verdict } = this.#screen;
     if (verdict === undefined || this.#verdict !== undefined) return;
     this.#verdict = verdict;
@@ -194,6 +201,32 @@ export class ClientScreening {
     const match = this.#verdict?.kind === "listed" ? this.#verdict.dnsbl.matches[0] : undefined;
     const [text] = answer.kind === "texts" ? answer.texts : [];
     if (match !== undefined && text !== undefined) this.#explanation = explanation(text, match);
+  }
+
+  #logNews(told: ZoneNews): void {
+    if (told.news === "unusable") {
+      this.#output.log({ event: "dnsbl-unusable", zone: told.zone, answer: told.answer });
+    } else if (told.news === "silent") {
+      this.#output.log({ event: "dnsbl-silent", zone: told.zone, server: told.server, reason: told.reason });
+    } else {
+      this.#output.log({ event: "dnsbl-back", zone: told.zone, awayMs: Math.round(told.awayMs) });
+    }
+  }
+
+  /** For LOG_LEVEL=debug. A text may have the zone's own name in it, which is not shown. */
+  #logAnswer(record: "A" | "TXT", zone: string, answer: LookupAnswer): void {
+    const shownName = this.#settings.zones.find((entry) => entry.zone === zone)?.shownName ?? "";
+    const said =
+      answer.kind === "found"
+        ? answer.addresses.join(" ")
+        : answer.kind === "texts"
+          ? answer.texts.map((text) => explanation(text, { zone, shownName }) ?? "").join(" ")
+          : answer.kind;
+    const { reason, server } = answer.kind === "trouble" ? answer : { reason: undefined, server: undefined };
+    const cached = answer.kind !== "trouble" && answer.cached === true ? true : undefined;
+    const { session } = this.#facts;
+    const event = "look-up";
+    this.#output.log({ event, session, zone: shownName, record, answer: said, cached, server, reason });
   }
 
   #log(verdict: "early-talker" | "non-smtp" | "listed" | "pipelining"): void {

@@ -1,16 +1,16 @@
 /**
- * What an answer of a DNSBL zone means, and which zones answer nonsense at present.
+ * What an answer of a DNSBL zone means.
  *
  * Only an address in 127.0.0.0/8 is a listing, and of those 127.255.255.0/24 is none: there lists say that they
  * refuse to serve this resolver. Any other address comes from a zone that is no list any more (a parking page) or
- * from a resolver that makes answers up. Such a zone lists everybody, so it is left out for an hour, with a warning.
- * Not here: how entries are written (config/dnsbl-zone.ts), one client's score (dnsbl.ts), queries (net/).
+ * from a resolver that makes answers up. Such a zone would list everybody.
+ * Not here: what becomes of such a zone (zone-health.ts), how entries are written (config/dnsbl-zone.ts), one client's
+ * score (dnsbl.ts), queries (net/).
  * RFC 5782 §2.1, §5; RFC 6471 §3.4.
  */
 import type { AnswerFilter, DnsblZone } from "../config/dnsbl-zone.ts";
 import { type AddressOctets, addressOctets } from "../config/networks.ts";
 
-export const leftOutMs = 60 * 60 * 1000;
 /** More than a reply line has room for, and enough for the sentence and the link that lists publish. */
 const explanationCharsMax = 200;
 
@@ -66,24 +66,4 @@ function replaceAllOf(text: string, words: string, replacement: string): string 
     from = at + words.length;
   }
   return replaced + text.slice(from);
-}
-
-/** Shared by all clients: which zones are left out, and until when. Holds no more than the zones there are. */
-export class ZoneHealth {
-  readonly #until = new Map<string, number>();
-
-  isLeftOut(zone: string, now: number): boolean {
-    const until = this.#until.get(zone);
-    return until !== undefined && now < until;
-  }
-
-  /**
-   * Leaves the zone out from now on. True: a warning is due. Answers to queries that were on their way by then
-   * neither warn again nor prolong it.
-   */
-  refused(zone: string, now: number): boolean {
-    if (this.isLeftOut(zone, now)) return false;
-    this.#until.set(zone, now + leftOutMs);
-    return true;
-  }
 }

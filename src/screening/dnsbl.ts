@@ -2,8 +2,8 @@
  * One client's DNSBL score: the sum of the weights of the entries that match what the zones answered.
  *
  * Contract: `queries` once; then for each query either `answered` or `failed`, in any order; `giveUp` for what is
- * still out when time is over. What is wrong with a zone never counts against a client: no answer, or one that is no
- * listing, is not listed. A zone's answer counts once, also if it comes twice.
+ * still out when time is over; `takeNews` when the log is to be told. What is wrong with a zone never counts against a
+ * client: no answer, or one that is no listing, is not listed. A zone's answer counts once, also if it comes twice.
  * An entry counts once, however many addresses of an answer match it; a zone with several entries may count several
  * times, as with postscreen.
  * `isSettled` is true as soon as no answer that is out can turn listed into not listed or the other way, so that a
@@ -15,7 +15,8 @@
  */
 import type { DnsblZone } from "../config/dnsbl-zone.ts";
 import { reversedName } from "./addresses.ts";
-import { distinctZones, matches, meaningOf, type ZoneHealth } from "./dnsbl-zones.ts";
+import { distinctZones, matches, meaningOf } from "./dnsbl-zones.ts";
+import type { ZoneHealth } from "./zone-health.ts";
 
 /** Ask for A records of `name`; for the TXT records of a listing too. */
 export interface DnsblQuery {
@@ -29,14 +30,23 @@ export interface ZoneAnswer {
   readonly addresses: readonly string[];
   /** How long that holds. */
   readonly ttlMs: number;
+  /** From our own cache, which tells nothing of how the zone is now. */
+  readonly cached: boolean;
 }
 
-/** To be logged as a warning: the zone refuses to serve us, or is none, and is left out for an hour. */
-export interface ZoneWarning {
-  /** The name that may be shown. */
-  readonly zone: string;
-  readonly answer: string;
+/** Why there is no answer. */
+export interface ZoneFailure {
+  readonly reason: string;
+  /** The name server that said so; undefined: none did. */
+  readonly server: string | undefined;
 }
+
+/** What the log is to be told of a zone. `zone`: the name that may be shown. */
+export type ZoneNews =
+  /** It refuses to serve us, or is no list, and is left out for an hour. */
+  | { readonly news: "unusable"; readonly zone: string; readonly answer: string }
+  | ({ readonly news: "silent"; readonly zone: string } & ZoneFailure)
+  | { readonly news: "back"; readonly zone: string; readonly awayMs: number };
 
 /** An entry that matched. */
 export interface DnsblMatch extends DnsblQuery {
@@ -67,11 +77,12 @@ export class DnsblScore {
   readonly #zones: readonly DnsblZone[];
   readonly #threshold: number;
   readonly #health: ZoneHealth;
-  /** What is not answered. These lists are short, and replaced when they change: mostly all three are empty. */
+  /** What is not answered. These lists are short, and replaced when they change: mostly all are empty. */
   #out: readonly DnsblQuery[] = none;
   /** Zones that gave no usable answer, those that are left out among them. */
   #silent: readonly string[] = none;
   #matches: readonly DnsblMatch[] = none;
+  #news: readonly ZoneNews[] = none;
   #score = 0;
   /** For how long all usable answers hold; undefined: there was none. */
   #holdsMs: number | undefined;
@@ -95,15 +106,18 @@ export class DnsblScore {
     return this.#out;
   }
 
-  /** The result is to be logged, if there is one. */
-  answered(zone: string, { addresses, ttlMs }: ZoneAnswer, now: number): ZoneWarning | undefined {
+  answered(zone: string, { addresses, ttlMs, cached }: ZoneAnswer, now: number): void {
     const query = this.#take(zone);
-    if (query === undefined) return undefined;
+    if (query === undefined) return;
     const refusal = addresses.find((address) => meaningOf(address) === "refusal");
     if (refusal !== undefined) {
       this.#silent = [...this.#silent, zone];
-      return this.#health.refused(zone, now) ? { zone: this.#shown(zone), answer: refusal } : undefined;
+      if (!this.#health.unusable(zone, now)) return;
+      this.#tell({ news: "unusable", zone: this.#shown(zone), answer: refusal });
+      return;
     }
+    const awayMs = cached ? undefined : this.#health.answered(zone, now);
+    if (awayMs !== undefined) this.#tell({ news: "back", zone: this.#shown(zone), awayMs });
     this.#holdsMs = Math.min(this.#holdsMs ?? passMsMax, ttlMs);
     for (const { filter, weight, shownName } of this.#entries(zone)) {
       const answer = addresses.find((address) => matches(filter, address));
@@ -111,12 +125,13 @@ export class DnsblScore {
       this.#score += weight;
       this.#matches = [...this.#matches, { ...query, shownName, weight, answer }];
     }
-    return undefined;
   }
 
   /** The zone could not be asked, or did not answer. */
-  failed(zone: string): void {
-    if (this.#take(zone) !== undefined) this.#silent = [...this.#silent, zone];
+  failed(zone: string, failure: ZoneFailure, now: number): void {
+    if (this.#take(zone) === undefined) return;
+    this.#silent = [...this.#silent, zone];
+    if (this.#health.silent(zone, now)) this.#tell({ news: "silent", zone: this.#shown(zone), ...failure });
   }
 
   /** The query about `zone`, which is not out any more. */
@@ -128,8 +143,19 @@ export class DnsblScore {
   }
 
   /** Time is over: all that is out has failed. */
-  giveUp(): void {
-    for (const { zone } of this.#out) this.failed(zone);
+  giveUp(reason: string, now: number): void {
+    for (const { zone } of this.#out) this.failed(zone, { reason, server: undefined }, now);
+  }
+
+  /** What is to be logged, once. */
+  takeNews(): readonly ZoneNews[] {
+    const news = this.#news;
+    this.#news = none;
+    return news;
+  }
+
+  #tell(news: ZoneNews): void {
+    this.#news = [...this.#news, news];
   }
 
   /** Zones that have not answered yet. */

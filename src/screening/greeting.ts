@@ -27,10 +27,11 @@
  * early talker by its first octet (an HTTP client would be one verdict in one packet and another in two).
  * RFC 5321 §4.3.1 has clients wait for the greeting; §4.2.1, its lines.
  */
-import type { DnsblQuery, DnsblScore, DnsblVerdict, ZoneAnswer, ZoneWarning } from "./dnsbl.ts";
+import type { DnsblQuery, DnsblScore, DnsblVerdict, ZoneAnswer, ZoneFailure, ZoneNews } from "./dnsbl.ts";
 import { FirstWords, type NonSmtp } from "./first-words.ts";
 import { type EarnedPasses, type Passes, rememberedMs } from "./passed-clients.ts";
 
+const SECOND_MS = 1000;
 /** How much of what a client said before its verdict, and right behind, is kept for the log. */
 export const saidOctetsMax = 128;
 
@@ -99,22 +100,28 @@ export class Screen {
   }
 
   /** As DnsblScore's. Answers that come when the time for them is over are not heard. */
-  dnsblAnswered(zone: string, answer: ZoneAnswer, now: number): ZoneWarning | undefined {
+  dnsblAnswered(zone: string, answer: ZoneAnswer, now: number): void {
     this.time(now);
-    const warning = this.#dnsbl.answered(zone, answer, now);
+    this.#dnsbl.answered(zone, answer, now);
     this.#judge();
-    return warning;
   }
 
-  dnsblFailed(zone: string, now: number): void {
+  dnsblFailed(zone: string, failure: ZoneFailure, now: number): void {
     this.time(now);
-    this.#dnsbl.failed(zone);
+    this.#dnsbl.failed(zone, failure, now);
     this.#judge();
+  }
+
+  /** As DnsblScore's. */
+  takeNews(): readonly ZoneNews[] {
+    return this.#dnsbl.takeNews();
   }
 
   time(now: number): void {
     if (now >= this.#greetingAt) this.#delayOver = true;
-    if (now >= this.#dnsblUntil) this.#dnsbl.giveUp();
+    if (now >= this.#dnsblUntil) {
+      this.#dnsbl.giveUp(`no answer within ${this.#rules.dnsblTimeoutMs / SECOND_MS}s`, now);
+    }
     this.#judge();
   }
 

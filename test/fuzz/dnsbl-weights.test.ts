@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { DnsblZone } from "../../src/config/dnsbl-zone.ts";
 import { DnsblScore, type DnsblVerdict } from "../../src/screening/dnsbl.ts";
-import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
+import { ZoneHealth } from "../../src/screening/zone-health.ts";
 
 type Answers = ReadonlyMap<string, readonly string[]>;
 
@@ -26,7 +26,9 @@ function judge(
 ): DnsblVerdict {
   const score = new DnsblScore(zones, threshold, new ZoneHealth());
   score.queries("192.0.2.1", 0);
-  for (const zone of order) score.answered(zone, { addresses: told.get(zone) ?? [], ttlMs: 60_000 }, 0);
+  for (const zone of order) {
+    score.answered(zone, { addresses: told.get(zone) ?? [], ttlMs: 60_000, cached: false }, 0);
+  }
   return score.verdict();
 }
 

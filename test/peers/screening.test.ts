@@ -156,7 +156,7 @@ withPeers("through the screening", needs, () => {
   });
 
   test("nobody was taken for an offender, and everything was relayed", () => {
-    for (const event of ["screening", "tarpit", "connection-refused", "dnsbl-refused", "command-refused"]) {
+    for (const event of ["screening", "tarpit", "connection-refused", "dnsbl-unusable", "command-refused"]) {
       expect(proxy.events(event)).toEqual([]);
     }
     const outcomes = proxy.transactions().map((transaction) => transaction.get("outcome"));

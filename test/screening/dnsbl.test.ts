@@ -2,15 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DnsblScore, passMsMax, passMsMin } from "../../src/screening/dnsbl.ts";
-import {
-  distinctZones,
-  explanation,
-  leftOutMs,
-  matches,
-  meaningOf,
-  ZoneHealth,
-} from "../../src/screening/dnsbl-zones.ts";
-import { says, zonesOf } from "./support.ts";
+import { distinctZones, explanation, matches, meaningOf } from "../../src/screening/dnsbl-zones.ts";
+import { leftOutMs, ZoneHealth } from "../../src/screening/zone-health.ts";
+import { noAnswer, says, zonesOf } from "./support.ts";
 
 function scoreOf(entries: string, threshold = 1, health = new ZoneHealth()): DnsblScore {
   const score = new DnsblScore(zonesOf(entries), threshold, health);
@@ -135,11 +129,11 @@ describe("the score", () => {
 
   test("does not suffer from trouble", () => {
     const score = scoreOf("a.example k.b.example=>b.example c.example", 1);
-    score.failed("a.example");
-    score.failed("a.example");
+    score.failed("a.example", noAnswer, 0);
+    score.failed("a.example", noAnswer, 0);
     score.answered("c.example", says(), 1);
     expect(score.verdict().silent).toEqual(["a.example", "b.example"]);
-    score.giveUp();
+    score.giveUp("no answer within 8s", 0);
     expect(score.pending).toEqual([]);
     score.answered("k.b.example", says(["127.0.0.2"]), 2);
     expect(score.verdict()).toEqual({
@@ -193,11 +187,11 @@ describe("the questions are spared", () => {
   test("not where a zone without a usable answer could have listed the client", () => {
     const score = scoreOf("a.example b.example");
     score.answered("a.example", says(), 0);
-    score.failed("b.example");
+    score.failed("b.example", noAnswer, 0);
     expect([score.isSettled, score.verdict().listed, score.passMs]).toEqual([true, false, 0]);
     const silent = scoreOf("a.example b.example");
     silent.answered("a.example", says(), 0);
-    silent.giveUp();
+    silent.giveUp("no answer within 8s", 0);
     expect(silent.passMs).toBe(0);
     const unusable = scoreOf("a.example b.example");
     unusable.answered("a.example", says(), 0);
@@ -205,13 +199,13 @@ describe("the questions are spared", () => {
     expect(unusable.passMs).toBe(0);
     const light = scoreOf("a.example*2 b.example c.example*-1", 2);
     light.answered("a.example", says(), 0);
-    light.giveUp();
+    light.giveUp("no answer within 8s", 0);
     expect(light.passMs).toBe(600_000);
   });
 
   test("not where a zone is left out", () => {
     const health = new ZoneHealth();
-    health.refused("b.example", 0);
+    health.unusable("b.example", 0);
     const score = scoreOf("a.example b.example", 1, health);
     score.answered("a.example", says(), 1);
     expect([score.isSettled, score.passMs, score.verdict().silent]).toEqual([true, 0, ["b.example"]]);
@@ -225,27 +219,80 @@ describe("a zone that refuses to serve us", () => {
       const health = new ZoneHealth();
       const first = scoreOf("k.a.example=>a.example b.example", 1, health);
       const second = scoreOf("k.a.example=>a.example b.example", 1, health);
-      expect(first.answered("k.a.example", says(["127.0.0.2", answer]), 10)).toEqual({
-        zone: "a.example",
-        answer,
-      });
+      first.answered("k.a.example", says(["127.0.0.2", answer]), 10);
+      expect(first.takeNews()).toEqual([{ news: "unusable", zone: "a.example", answer }]);
+      expect(first.takeNews()).toEqual([]);
       expect(first.verdict()).toMatchObject({ listed: false, score: 0, silent: ["a.example", "b.example"] });
-      expect(second.answered("k.a.example", says([answer]), 20)).toBeUndefined();
+      second.answered("k.a.example", says([answer]), 20);
+      expect(second.takeNews()).toEqual([]);
       const third = new DnsblScore(zonesOf("k.a.example=>a.example b.example"), 1, health);
       expect(third.queries("192.0.2.1", 10 + leftOutMs - 1).map(({ zone }) => zone)).toEqual(["b.example"]);
       const fourth = new DnsblScore(zonesOf("k.a.example=>a.example"), 1, health);
       expect(fourth.queries("192.0.2.1", 10 + leftOutMs)).toHaveLength(1);
-      expect(fourth.answered("k.a.example", says([answer]), 10 + leftOutMs)).toEqual({
-        zone: "a.example",
-        answer,
-      });
+      fourth.answered("k.a.example", says([answer]), 10 + leftOutMs);
+      expect(fourth.takeNews()).toEqual([{ news: "unusable", zone: "a.example", answer }]);
     },
   );
+});
 
-  test("does not do so for other zones", () => {
+describe("a zone that gives no answer", () => {
+  const entries = "k.a.example=>a.example b.example";
+  const hour = 60 * 60 * 1000;
+  const minute = 60 * 1000;
+
+  test("is warned of once an hour under the name that may be shown, and told of when it is back", () => {
     const health = new ZoneHealth();
-    expect([health.refused("a.example", 0), health.refused("b.example", 0)]).toEqual([true, true]);
-    expect([health.isLeftOut("a.example", 1), health.isLeftOut("c.example", 1)]).toEqual([true, false]);
+    const scoreAt = (now: number) => {
+      const score = new DnsblScore(zonesOf(entries), 1, health);
+      expect(score.queries("192.0.2.1", now)).toHaveLength(2);
+      return score;
+    };
+    const fails = (now: number) => {
+      const score = scoreAt(now);
+      score.failed("k.a.example", noAnswer, now);
+      return score.takeNews();
+    };
+    const answers = (now: number, answer = says()) => {
+      const score = scoreAt(now);
+      score.answered("k.a.example", answer, now);
+      return score.takeNews();
+    };
+    const warning = { news: "silent", zone: "a.example", ...noAnswer } as const;
+    expect(fails(1000)).toEqual([warning]);
+    expect(fails(2000)).toEqual([]);
+    // It answers every other question: that is not back yet. Nor is it for what the cache knows.
+    expect(answers(2000 + minute - 1)).toEqual([]);
+    expect(answers(2000 + minute, { ...says(), cached: true })).toEqual([]);
+    expect(answers(2000 + minute)).toEqual([{ news: "back", zone: "a.example", awayMs: 1000 + minute }]);
+    expect(answers(2000 + 2 * minute)).toEqual([]);
+    expect(fails(hour)).toEqual([]);
+    // Nothing was said of the last trouble, so nothing is said of its end.
+    expect(answers(hour + minute)).toEqual([]);
+    expect(fails(1000 + hour + minute)).toEqual([warning]);
+    expect(fails(1000 + 2 * hour + minute)).toEqual([warning]);
+  });
+
+  test("when its time is over as well; another zone has a warning of its own", () => {
+    const score = scoreOf(entries);
+    score.failed("b.example", noAnswer, 0);
+    score.giveUp("no answer within 8s", 0);
+    expect(score.takeNews()).toEqual([
+      { news: "silent", zone: "b.example", ...noAnswer },
+      { news: "silent", zone: "a.example", reason: "no answer within 8s", server: undefined },
+    ]);
+  });
+
+  test("and one that was left out are back alike; answers from before the refusal say nothing", () => {
+    const health = new ZoneHealth();
+    const [first, second, third] = [1, 2, 3].map(() => scoreOf("a.example", 1, health));
+    first?.answered("a.example", says(["127.255.255.254"]), 10);
+    second?.answered("a.example", says(), 20);
+    third?.failed("a.example", noAnswer, 30);
+    expect([second?.takeNews(), third?.takeNews()]).toEqual([[], []]);
+    const later = new DnsblScore(zonesOf("a.example"), 1, health);
+    later.queries("192.0.2.1", 10 + leftOutMs);
+    later.answered("a.example", says(["127.0.0.2"]), 10 + leftOutMs);
+    expect(later.takeNews()).toEqual([{ news: "back", zone: "a.example", awayMs: leftOutMs }]);
   });
 });
 
@@ -305,7 +352,7 @@ test("any answers in any order: the naive sum, and once settled always settled t
       };
       for (const [n, addresses] of all) {
         const zone = `z${n}.example`;
-        if (addresses === null) score.failed(zone);
+        if (addresses === null) score.failed(zone, noAnswer, 0);
         else score.answered(zone, says(addresses), 0);
         const usable = addresses?.every((address) => address.startsWith("127.0.0.")) === true;
         if (open.delete(zone) && usable) {
@@ -314,7 +361,7 @@ test("any answers in any order: the naive sum, and once settled always settled t
         }
         check();
       }
-      score.giveUp();
+      score.giveUp("no answer within 8s", 0);
       open.clear();
       check();
       expect(score.isSettled).toBe(true);

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DnsblScore } from "../../src/screening/dnsbl.ts";
-import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
 import {
   type Exemption,
   exemptFromAll,
@@ -12,8 +11,9 @@ import {
   saidOctetsMax,
 } from "../../src/screening/greeting.ts";
 import { rememberedMs } from "../../src/screening/passed-clients.ts";
+import { ZoneHealth } from "../../src/screening/zone-health.ts";
 import { cut, cuts, wire } from "../smtp/generators.ts";
-import { says, zonesOf } from "./support.ts";
+import { noAnswer, says, zonesOf } from "./support.ts";
 
 const rules: ScreenRules = { greetingDelayMs: 5000, dnsblTimeoutMs: 8000, observe: false };
 /** Where the clock of the tests starts: not at 0, which a machine might have for granted. */
@@ -227,7 +227,7 @@ describe("zones", () => {
 
     const silent = screenOf({ zones: "a.example b.example" });
     silent.octets(ehlo, at(5100));
-    silent.dnsblFailed("b.example", at(5200));
+    silent.dnsblFailed("b.example", noAnswer, at(5200));
     silent.dnsblAnswered("a.example", says(["127.0.0.2"]), at(8000));
     expect(silent.verdict).toEqual(passed);
     expect(silent.dnsbl.silent).toEqual(["b.example", "a.example"]);
@@ -258,10 +258,8 @@ describe("zones", () => {
 
   test("that refuse to serve us are told of", () => {
     const screen = screenOf({ zones: "a.example" });
-    expect(screen.dnsblAnswered("a.example", says(["127.255.255.254"]), at(50))).toEqual({
-      zone: "a.example",
-      answer: "127.255.255.254",
-    });
+    screen.dnsblAnswered("a.example", says(["127.255.255.254"]), at(50));
+    expect(screen.takeNews()).toEqual([{ news: "unusable", zone: "a.example", answer: "127.255.255.254" }]);
     screen.octets(ehlo, at(5000));
     expect(screen.verdict).toEqual(passed);
   });
@@ -301,7 +299,7 @@ function play(
   const [zone = "", answer = ""] = what.split(" ");
   if (what === "time") screen.time(now);
   else if (!zone.endsWith(".example")) for (const octets of split(wire(what))) screen.octets(octets, now);
-  else if (answer === "failed") screen.dnsblFailed(zone, now);
+  else if (answer === "failed") screen.dnsblFailed(zone, noAnswer, now);
   else screen.dnsblAnswered(zone, says(answer === "" ? [] : [answer]), now);
 }
 

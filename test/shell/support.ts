@@ -19,8 +19,8 @@ import {
 } from "../../src/net/socket.ts";
 import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
-import { ZoneHealth } from "../../src/screening/dnsbl-zones.ts";
 import { PassedClients } from "../../src/screening/passed-clients.ts";
+import { ZoneHealth } from "../../src/screening/zone-health.ts";
 import { eventually } from "../net/support.ts";
 import { ScriptedClient } from "./scripted-client.ts";
 

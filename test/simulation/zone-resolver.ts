@@ -33,7 +33,7 @@ function answerOf(zone: ZoneScript, name: string, type: "A" | "TXT"): LookupAnsw
   switch (zone.answers) {
     case "trouble":
     case "never":
-      return { kind: "trouble", reason: "SERVFAIL" };
+      return { kind: "trouble", reason: "SERVFAIL", server: "127.0.0.1:53" };
     case "refusal":
       return { kind: "found", addresses: ["127.255.255.254"], ttlMs };
     case "public":

@@ -167,7 +167,7 @@ function answerOf(record: "A" | "TXT", words: string, ttlMs: number): LookupAnsw
   const [kind = "", ...reason] = words.split(" ");
   if (words === "silence") return undefined;
   if (words === "none") return { kind: "none", ttlMs };
-  if (kind === "trouble") return { kind: "trouble", reason: reason.join(" ") };
+  if (kind === "trouble") return { kind: "trouble", reason: reason.join(" "), server: "127.0.0.1:53" };
   return record === "A"
     ? { kind: "found", addresses: words.split(" "), ttlMs }
     : { kind: "texts", texts: [words], ttlMs };

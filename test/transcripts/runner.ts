@@ -25,7 +25,9 @@ export interface Replay {
 const edgeOctets = 5_000;
 
 /** Of these events every one has to be told, in their order. */
-const toldInOrder: ReadonlySet<string> = new Set(["transaction", "screening", "tarpit", "dnsbl-refused"]);
+const toldInOrder: ReadonlySet<string> = new Set(
+  "transaction screening tarpit dnsbl-unusable dnsbl-silent dnsbl-back".split(" "),
+);
 
 export function replay(transcript: Transcript, cutting: Cutting): Replay {
   return new Run(transcript, cutting).run();

@@ -63,7 +63,7 @@ export class ScriptedZones {
     if (fate < 0.04) {
       this.#count("DNS: trouble");
       this.#clock.after(chance.between(0, this.#timeoutMs), () =>
-        tell({ kind: "trouble", reason: "SERVFAIL" }, 0),
+        tell({ kind: "trouble", reason: "SERVFAIL", server: "127.0.0.1:53" }, 0),
       );
       return;
     }

@@ -309,7 +309,7 @@ export class Connection {
     if (event.event === "screening") this.#server.count(`verdict: ${event.verdict}`);
     else if (event.event === "session") this.#server.count(`end: ${event.end.replace(/:.*/, "")}`);
     else if (event.event === "transaction") this.#server.count(`mail: ${event.outcome}`);
-    else if (event.event === "dnsbl-refused") this.#server.count("zone refuses");
+    else if (event.event === "dnsbl-unusable") this.#server.count("zone refuses");
   }
 
   #write(octets: Buffer): void {
