@@ -6,6 +6,7 @@
  * RFC 5321 §2.3.8, §4.5.2; RFC 5322 §2.2.3.
  */
 import { readFileSync, statSync } from "node:fs";
+import { explainError } from "../lib/errors.ts";
 
 /** The demo has the message in memory, more than once. The proxy has not. */
 const fileOctetsMax = 512 * 1024 * 1024;
@@ -32,10 +33,7 @@ export function readMessage(path: string): ReadMessage {
       ? { ok: false, fault: "it is empty" }
       : { ok: true, message: asClientsSend(octets) };
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") return { ok: false, fault: "there is no such file" };
-    if (code === "EACCES") return { ok: false, fault: "permission denied" };
-    return { ok: false, fault: error instanceof Error ? error.message : String(error) };
+    return { ok: false, fault: explainError(error, "read") };
   }
 }
 

@@ -6,6 +6,7 @@
  * is told.
  * RFC 5321 §4.1.2, §4.1.3, §4.5.3.1; RFC 1035 §2.3.4.
  */
+import { formatHostPort } from "../lib/host-port.ts";
 import { addressOctets, isIpv4Address, isIpv6Address } from "./networks.ts";
 import { failure, hasControl, type Kind, type Parsed, quote, success } from "./values.ts";
 
@@ -65,10 +66,6 @@ function splitHostPort(text: string): Parsed<SplitHost> {
     return failure(`has no good host name or address in ${quote(text)}`);
   }
   return success({ host, portText: colon < 0 ? undefined : text.slice(colon + 1) });
-}
-
-function formatHostPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export const listenAddress: Kind<ListenAddress> = {

@@ -4,8 +4,9 @@
  * are variables that nearly have an option's name. Only the value that wins is read; an empty one counts as not set.
  * Never throws: even what `readFile` throws becomes a fault. Touches nothing but what it is given.
  * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (values.ts, hosts.ts), rules between options
- * (checks.ts), and the exit status 78 (main.ts).
+ * (checks.ts), and the exit status 78 (commands/settings.ts).
  */
+import { explainError } from "../lib/errors.ts";
 import { assert } from "../ops/assert.ts";
 import { parseArguments } from "./arguments.ts";
 import { checkTogether } from "./checks.ts";
@@ -172,7 +173,7 @@ function read(
   try {
     return { ok: true, value: readFile(path) };
   } catch (error) {
-    const reason = visible(error instanceof Error ? error.message : String(error));
+    const reason = visible(explainError(error, "read"));
     return { ok: false, fault: `cannot read ${quote(path)}: ${reason}` };
   }
 }

@@ -24,13 +24,13 @@
 import { lookup } from "node:dns/promises";
 import { lstatSync, unlinkSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";
+import { afterWait, explainCode, explainError } from "../lib/errors.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import {
   BunSocket,
-  codeOf,
   type FaultHandler,
   type NativeSocket,
-  oneLine,
   plainHandlers,
   type SocketSystem,
 } from "./bun-socket.ts";
@@ -99,6 +99,7 @@ export class BunNetwork implements Network {
 
   dial(target: DialTarget, timeoutMs: number, handler: DialHandler): Dial {
     const key = "unix" in target ? target.unix : `${target.address} ${target.port}`;
+    const begun = performance.now();
     let waiting = true;
     let connecting = true;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -129,7 +130,7 @@ export class BunNetwork implements Network {
     }
     this.#descriptors.opened("dial");
     timer = setTimeout(() => {
-      if (giveUp()) fail(`timeout after ${timeoutMs / 1000}s`);
+      if (giveUp()) fail(`no answer within ${timeoutMs / 1000}s`);
     }, timeoutMs);
     const socket: Bun.SocketHandler<Native> = {
       ...plainHandlers,
@@ -139,10 +140,10 @@ export class BunNetwork implements Network {
         const adopted = this.#adopt(native, "dial", "unix" in target ? target.unix : undefined, (s) =>
           handler.opened(s),
         );
-        if (!adopted) fail("ECONNRESET");
+        if (!adopted) fail(explainCode("ECONNRESET", "dial"));
       },
       connectError: (_native, error) => {
-        if (arrived()) fail(codeOf(error) ?? oneLine(error));
+        if (arrived()) fail(explainError(error, "dial") + afterWait(performance.now() - begun));
       },
     };
     const options = { allowHalfOpen: true, socket };
@@ -152,7 +153,7 @@ export class BunNetwork implements Network {
         : Bun.connect<Native>({ ...options, hostname: target.address, port: target.port });
     // `connectError` has told already, but for options that Bun refuses at once.
     opening().catch((error: unknown) => {
-      if (arrived()) fail(codeOf(error) ?? oneLine(error));
+      if (arrived()) fail(explainError(error, "dial") + afterWait(performance.now() - begun));
     });
     return { cancel: () => void giveUp() };
   }
@@ -189,12 +190,13 @@ export class BunNetwork implements Network {
   ): Promise<{ readonly addresses: readonly string[] } | { readonly failure: string }> {
     if (isIP(host) !== 0) return { addresses: [host] };
     if (host === "") return { failure: "no host name" };
+    const begun = performance.now();
     try {
       const found = await lookup(host, { all: true, order: "verbatim" });
       const addresses = [...new Set(found.map(({ address }) => address))];
       return addresses.length > 0 ? { addresses } : { failure: "no addresses" };
     } catch (error) {
-      return { failure: codeOf(error) ?? oneLine(error) };
+      return { failure: explainError(error, "resolve") + afterWait(performance.now() - begun) };
     }
   }
 
@@ -263,13 +265,12 @@ function listenTcp(
   options: Bun.SocketOptions<Native>,
 ): OpenListener {
   const bind = (hostname: string): OpenListener => {
-    const address = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
-    const native = orOneLine(`${address}:${target.port}`, () =>
+    const native = orOneLine(formatHostPort(hostname, target.port), () =>
       Bun.listen<Native>({ ...options, hostname, port: target.port }),
     );
     raiseBacklog(native);
     const { port } = native;
-    return { name: `${address}:${port}`, port, native };
+    return { name: formatHostPort(hostname, port), port, native };
   };
   if (target.host !== "") return bind(target.host);
   try {
@@ -289,7 +290,7 @@ function orOneLine<T>(name: string, listen: () => T): T {
   try {
     return listen();
   } catch (error) {
-    throw new Error(`cannot listen on ${name}: ${codeOf(error) ?? oneLine(error)}`, { cause: error });
+    throw new Error(`cannot listen on ${name}: ${explainError(error, "listen")}`, { cause: error });
   }
 }
 

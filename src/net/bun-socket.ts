@@ -22,6 +22,7 @@
  */
 
 import { isIP } from "node:net";
+import { codeOf, explainCode, explainError, explainTlsFailure, oneLine } from "../lib/errors.ts";
 import { assert } from "../ops/assert.ts";
 import { giveBack, noteReceived } from "./received-memory.ts";
 import {
@@ -228,8 +229,8 @@ export class BunSocket implements Socket {
   }
 
   nativeClosed(error: Error | undefined): void {
-    const orderly = this.#isBroken ? "ECONNRESET" : "closed";
-    const reason = error === undefined ? orderly : (codeOf(error) ?? oneLine(error));
+    const orderly = this.#isBroken ? explainCode("ECONNRESET", "talk") : "closed";
+    const reason = error === undefined ? orderly : explainError(error, "talk");
     if (this.#phase === "securing") this.#tell(() => this.#handler.handshakeFailed(reason));
     this.#finish(reason);
   }
@@ -383,24 +384,10 @@ function securedHandlers(tls: ServerTls | ClientTls): Bun.SocketHandler<BunSocke
   };
 }
 
-/** The `code` of a system's or OpenSSL's error. */
-export function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
-}
-
-/** An error's message as one short line. Certificates bring in text that the peer wrote. */
-export function oneLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replaceAll(/\p{Cc}+/gu, " ").slice(0, 300);
-}
-
-/** "wrong version number" of "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER". */
+/** Other errors are those of the certificate's verification, whose messages explain themselves. */
 function handshakeFault(error: Error | null): string {
   if (!error) return "handshake failed";
   const code = codeOf(error);
-  if (code === "ECONNRESET") return "ECONNRESET: connection lost in the handshake";
-  if (code !== "EPROTO") return oneLine(error);
-  const opensslName = /[A-Z0-9_]+$/.exec(error.message)?.[0] ?? error.message;
-  return `EPROTO: ${oneLine(new Error(opensslName.toLowerCase().replaceAll("_", " ")))}`;
+  if (code === "EPROTO") return explainTlsFailure(error.message);
+  return code === "ECONNRESET" ? "the connection was lost in the TLS handshake (ECONNRESET)" : oneLine(error);
 }

@@ -19,7 +19,8 @@
  * RFC 1035 §4, RFC 5452, RFC 7766.
  */
 import { isIPv6 } from "node:net";
-import { codeOf, oneLine } from "./bun-socket.ts";
+import { codeOf, explainError } from "../lib/errors.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 
 export interface DnsServer {
   /** IPv4 or IPv6, no name. */
@@ -29,13 +30,13 @@ export interface DnsServer {
 
 /** "192.0.2.1:53" or "[2001:db8::1]:53". */
 export function describeServer({ address, port }: DnsServer): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+  return formatHostPort(address, port);
 }
 
 export interface AskHandler {
   /** The answer, not cut short. Header and question are sound; nothing else has been looked at. */
   answered(message: Buffer): void;
-  /** This server will not answer any more. One line: "ECONNREFUSED". */
+  /** This server will not answer any more. One line. */
   failed(reason: string): void;
 }
 
@@ -151,7 +152,7 @@ class UdpPort {
     try {
       this.#socket.send(asked.query);
     } catch (error) {
-      const reason = codeOf(error) ?? oneLine(error);
+      const reason = explainError(error, "dial");
       queueMicrotask(() => {
         if (this.forget(id)) asked.handler.failed(reason);
       });
@@ -182,14 +183,14 @@ class UdpPort {
         binaryType: "buffer",
         socket: {
           data: (_socket, message) => this.#received(message),
-          error: (...told: unknown[]) => this.#failed(told.map(codeOf).find((code) => code !== undefined)),
+          error: (...told: unknown[]) => this.#failed(explainTold(told)),
         },
       });
       if (this.#closed) return socket.close();
       this.#socket = socket;
       for (const id of this.#waiting.keys()) this.send(id);
     } catch (error) {
-      this.#failed(codeOf(error) ?? oneLine(error));
+      this.#failed(explainError(error, "dial"));
     }
   }
 
@@ -206,7 +207,7 @@ class UdpPort {
   }
 
   /** What goes wrong on a connected socket goes wrong for all who wait on it: the server is not there. */
-  #failed(reason = "UDP error"): void {
+  #failed(reason: string): void {
     const waiting = [...this.#waiting.values()];
     this.close();
     for (const { handler } of waiting) handler.failed(reason);
@@ -260,13 +261,13 @@ function askTcp(
       if (isTruncated(message)) return fail("cut short there too");
       if (stop()) handler.answered(message);
     },
-    close: (_socket, error) => gone((error && codeOf(error)) ?? "closed without an answer"),
+    close: (_socket, error) => gone(error ? explainError(error, "talk") : "closed without an answer"),
     end: () => fail("closed without an answer"),
-    error: (_socket, error) => fail(codeOf(error) ?? oneLine(error)),
-    connectError: (_socket, error) => gone(codeOf(error) ?? oneLine(error)),
+    error: (_socket, error) => fail(explainError(error, "talk")),
+    connectError: (_socket, error) => gone(explainError(error, "dial")),
   };
   const connect = async () => Bun.connect<unknown>({ hostname: server.address, port: server.port, socket });
-  connect().catch((error: unknown) => gone(codeOf(error) ?? oneLine(error)));
+  connect().catch((error: unknown) => gone(explainError(error, "dial")));
   return stop;
 }
 
@@ -283,6 +284,12 @@ export function isAnswerTo(message: Buffer, query: Buffer): boolean {
 
 function isTruncated(message: Buffer): boolean {
   return (message.readUInt8(2) & 0x02) !== 0;
+}
+
+/** Bun's UDP `error` is called with the error among other things. */
+function explainTold(told: readonly unknown[]): string {
+  const error = told.find((one) => codeOf(one) !== undefined);
+  return error === undefined ? "UDP error" : explainError(error, "dial");
 }
 
 function lowerCase(octet = 0): number {

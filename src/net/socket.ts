@@ -52,7 +52,7 @@ export interface SocketHandler {
   secured(facts: TlsFacts): void;
   /** The socket is of no use any more; `closed` follows. `reason` is one line for the log. */
   handshakeFailed(reason: string): void;
-  /** Last event. "closed" after an orderly end, "terminated" by us, else the error's code: "ECONNRESET". */
+  /** Last event. "closed" after an orderly end, "terminated" by us, else what the error means, in one line. */
   closed(reason: string): void;
 }
 
@@ -91,7 +91,7 @@ export type DialTarget = { readonly address: string; readonly port: number } | {
 export interface DialHandler {
   /** Returns the handler for the open socket's events. */
   opened(socket: Socket): SocketHandler;
-  /** One line for the log: "ECONNREFUSED", "timeout after 30s". */
+  /** One line for the log: "no answer within 30s". */
   failed(reason: string): void;
 }
 

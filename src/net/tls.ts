@@ -14,6 +14,7 @@ import {
   rootCertificates,
   type SecureContextOptions,
 } from "node:tls";
+import { explainError, oneLine } from "../lib/errors.ts";
 import type { ServerTls } from "./socket.ts";
 
 /** What `check` and the start tell about our certificate. */
@@ -98,7 +99,7 @@ function readPem(path: string): string {
   try {
     return readFileSync(path, "latin1");
   } catch (error) {
-    throw new FileFault(`cannot read ${path}: ${why(error)}`);
+    throw new FileFault(`cannot read ${path}: ${explainError(error, "read")}`);
   }
 }
 
@@ -150,7 +151,7 @@ function contextOf(path: string, options: SecureContextOptions): object {
   try {
     return createSecureContext({ ...options, minVersion }).context;
   } catch (error) {
-    throw new FileFault(`${path} is refused by the TLS library: ${why(error)}`);
+    throw new FileFault(`${path} is refused by the TLS library: ${oneLine(error)}`);
   }
 }
 
@@ -163,9 +164,4 @@ function factsOf(certificate: X509Certificate): CertificateFacts {
     notBefore: new Date(certificate.validFrom),
     notAfter: new Date(certificate.validTo),
   };
-}
-
-function why(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return "code" in error && typeof error.code === "string" ? error.code : error.message;
 }

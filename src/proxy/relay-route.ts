@@ -15,6 +15,7 @@
  * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and the rest makes
  * the price of a dead address one timeout a minute.
  */
+import { formatHostPort } from "../lib/host-port.ts";
 import { assert } from "../ops/assert.ts";
 import { describeFailure, type Failure } from "./failures.ts";
 import { PlaintextPlaces } from "./plaintext-places.ts";
@@ -47,7 +48,7 @@ export type RouteStep =
 
 /** "host:port [address]": how the log names a place. */
 export function describePlace({ relay: { host, port }, address }: RelayPlace): string {
-  const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const name = formatHostPort(host, port);
   return address === host ? name : `${name} [${address}]`;
 }
 

@@ -202,7 +202,7 @@ test("servers that are silent, refuse, or are not there are told of once; the ot
   expect(findings).toEqual([
     `warning  DNS server ${nameOf(silent)}: no DNSBL zone could be asked: no answer within 1s`,
     `warning  DNS server ${nameOf(refusing)}: no DNSBL zone could be asked: REFUSED`,
-    `warning  DNS server ${nameOf(gone)}: no DNSBL zone could be asked: ECONNREFUSED`,
+    `warning  DNS server ${nameOf(gone)}: no DNSBL zone could be asked: nothing listens there, a firewall refuses, or no route leads there (ECONNREFUSED)`,
     `ok       DNSBL a.test by ${nameOf(good)}: works, and lists the test entry 127.0.0.2 as 127.0.0.2`,
     `ok       DNSBL b.test by ${nameOf(good)}: works, and lists the test entry 127.0.0.2 as 127.0.0.2`,
   ]);

@@ -85,7 +85,9 @@ describe("faults", () => {
     const { status, stderr } = await run(["serve"], { environment });
     taken.stop();
     expect(status).toBe(1);
-    expect(stderr).toContain(`smtpproxy: cannot listen on 127.0.0.1:${taken.port}: EADDRINUSE`);
+    expect(stderr).toContain(
+      `smtpproxy: cannot listen on 127.0.0.1:${taken.port}: another program uses this address already (EADDRINUSE)`,
+    );
   });
 
   test("files that do not fit together are faults of the configuration", async () => {

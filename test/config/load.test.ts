@@ -24,7 +24,8 @@ function loadFrom({
 }: Given) {
   const readFile = (path: string) => {
     const content = files[path];
-    if (content === undefined) throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+    if (content === undefined)
+      throw Object.assign(new Error(`no such file, open '${path}'`), { code: "ENOENT" });
     return content;
   };
   return load({ args, environment, hostName, readFile, positionals });
@@ -271,7 +272,7 @@ test("edit distance", () => {
 describe("the file", () => {
   test("that cannot be read", () => {
     expect(faults({ args: ["--config", "nowhere"], environment: RELAY })).toEqual([
-      "--config (flag): cannot read “nowhere”: ENOENT: no such file or directory, open 'nowhere'",
+      "--config (flag): cannot read “nowhere”: there is no such file (ENOENT)",
     ]);
   });
 
@@ -437,7 +438,7 @@ describe("the password's file", () => {
 
   test("that cannot be read", () => {
     expect(faults({ environment })).toEqual([
-      "RELAY_PASSWORD_FILE (environment): cannot read “p”: ENOENT: no such file or directory, open 'p'",
+      "RELAY_PASSWORD_FILE (environment): cannot read “p”: there is no such file (ENOENT)",
     ]);
   });
 });

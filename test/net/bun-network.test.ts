@@ -58,18 +58,21 @@ describe("dial", () => {
     expect(outcome.failed).toEqual([]);
     await eventually(() => outcome.failed.length > 0, "failed");
     await turns();
-    expect(outcome).toEqual({ opened: [], failed: ["ECONNREFUSED"] });
+    expect(outcome).toEqual({
+      opened: [],
+      failed: ["nothing listens there, a firewall refuses, or no route leads there (ECONNREFUSED)"],
+    });
   });
 
   test("a deaf host: our own timeout", async () => {
     const deaf = await deafPort();
     const { outcome, network } = dialOutcome({ address: "127.0.0.1", port: deaf.port }, 200);
     await eventually(() => outcome.failed.length > 0, "timeout");
-    expect(outcome).toEqual({ opened: [], failed: ["timeout after 0.2s"] });
+    expect(outcome).toEqual({ opened: [], failed: ["no answer within 0.2s"] });
     expect(network.abandonedDials).toBe(1);
     deaf.stop();
     await eventually(() => network.abandonedDials === 0, "the kernel's answer ends the abandoned dial");
-    expect(outcome).toEqual({ opened: [], failed: ["timeout after 0.2s"] });
+    expect(outcome).toEqual({ opened: [], failed: ["no answer within 0.2s"] });
   });
 
   test("a deaf host leaves a bounded number of descriptors, and stands in nobody's way", async () => {
@@ -145,7 +148,7 @@ describe("dial", () => {
   test("IPv6 that leads nowhere fails clean", async () => {
     const { outcome } = dialOutcome({ address: "2001:db8::1", port: 25 }, 300);
     await eventually(() => outcome.failed.length === 1, "failed");
-    expect(outcome.failed[0]).toMatch(/^(E[A-Z]+|timeout after 0\.3s)$/);
+    expect(outcome.failed[0]).toMatch(/\(E[A-Z]+\)$|^no answer within 0\.3s$/);
   });
 
   test("a TLS server that never answers: the caller's terminate frees everything", async () => {
@@ -201,7 +204,7 @@ describe("listen", () => {
     const accept = () => expect.unreachable();
     const first = network.listen({ host: "127.0.0.1", port: 0 }, accept);
     expect(() => network.listen({ host: "127.0.0.1", port: first.port }, accept)).toThrow(
-      `cannot listen on 127.0.0.1:${first.port}: EADDRINUSE`,
+      `cannot listen on 127.0.0.1:${first.port}: another program uses this address already (EADDRINUSE)`,
     );
     first.stop();
     const taken = network.listen({ host: "", port: 0 }, accept);
@@ -253,7 +256,9 @@ describe("listen", () => {
     expect(arrivals[0]?.socket.remote).toEqual({ family: "unix", address: unix });
     client.socket.terminate();
 
-    expect(() => network.listen({ unix }, accept)).toThrow(`cannot listen on unix:${unix}: EADDRINUSE`);
+    expect(() => network.listen({ unix }, accept)).toThrow(
+      `cannot listen on unix:${unix}: another program uses this address already (EADDRINUSE)`,
+    );
     listener.stop();
     expect(existsSync(unix)).toBe(false);
 
@@ -323,7 +328,7 @@ describe("the rest of the system", () => {
     const local = await network.resolve("localhost");
     expect("addresses" in local && local.addresses.some((a) => a === "127.0.0.1" || a === "::1")).toBe(true);
     expect(await network.resolve("nobody.invalid")).toEqual({
-      failure: expect.stringMatching(/^E?[A-Z_]+$/),
+      failure: expect.stringMatching(/^[a-z ,]+: .*\((?:ENOTFOUND|EAI_AGAIN)\)$/),
     });
     expect(await network.resolve("")).toEqual({ failure: "no host name" });
     expect(await network.resolve("a b\r\nc")).toEqual({ failure: expect.stringMatching(/^[^\n]+$/) });

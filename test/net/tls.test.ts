@@ -97,9 +97,9 @@ describe("loadServerTls", () => {
     const missing = join(folder, "missing.pem");
     const cases: [string, string, string][] = [
       [good.cert, other.key, `the key in ${other.key} does not belong to the certificate in ${good.cert}`],
-      [missing, good.key, `cannot read ${missing}: ENOENT`],
-      [good.cert, missing, `cannot read ${missing}: ENOENT`],
-      [folder, good.key, `cannot read ${folder}: EISDIR`],
+      [missing, good.key, `cannot read ${missing}: there is no such file (ENOENT)`],
+      [good.cert, missing, `cannot read ${missing}: there is no such file (ENOENT)`],
+      [folder, good.key, `cannot read ${folder}: it is a folder (EISDIR)`],
       [garbage, good.key, `no certificate in ${garbage}: it is not PEM`],
       [good.cert, garbage, `no private key in ${garbage}: it is not PEM`],
       [good.key, good.cert, `no certificate in ${good.key}: it holds a private key`],

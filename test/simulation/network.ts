@@ -155,7 +155,7 @@ export class FakeNetwork implements Network {
       if (settle()) this.#guard(() => handler.failed(reason));
     };
     this.#openDials += 1;
-    timer = this.timer(timeoutMs, () => fail(`timeout after ${timeoutMs / 1000}s`));
+    timer = this.timer(timeoutMs, () => fail(`no answer within ${timeoutMs / 1000}s`));
     if ("unix" in target) queueMicrotask(() => fail("ENOENT"));
     else this.#reach(target, settle, fail, (socket) => handler.opened(socket));
     return { cancel: () => void settle() };

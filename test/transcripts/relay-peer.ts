@@ -44,7 +44,7 @@ export class RelayPeer {
   }
 
   wake(): void {
-    if (this.#session === undefined) this.#dialFailed(`timeout after ${this.settings.connectTimeoutMs}ms`);
+    if (this.#session === undefined) this.#dialFailed(`no answer within ${this.settings.connectTimeoutMs}ms`);
     else this.run({ type: "time" });
   }
 
