@@ -2,7 +2,9 @@
  * One question to one server, and its answer back: octets over UDP, and over TCP when the answer was cut short.
  *
  * An answer counts only if it came from the server's address and port to the port that asked, with the id, the
- * name (in any case), type and class that were asked (RFC 5452 §9.1). Anything else is dropped and counted.
+ * name (in any case), type and class that were asked (RFC 5452 §9.1). Anything else is dropped and counted. An error
+ * may lack the question: servers that understand or serve nobody send their header alone. That spares a forger
+ * nothing, for he knows the question as well as we do; and an error makes us ask elsewhere, and never a listing.
  * So that nobody guesses them, every question has a random id and a port of its own, chosen by the kernel, up to
  * `portsMax` a server; beyond that it shares one of those, at random (RFC 5452 §9.2). A port closes with its last
  * question, so an idle transport has no descriptor open and keeps no process alive.
@@ -54,6 +56,8 @@ export const tcpMax = 32;
 /** Over TCP; no list says more than this about one address. */
 const tcpOctetsMax = 16 * 1024;
 export const headerOctets = 12;
+/** FORMERR, SERVFAIL, NOTIMP, REFUSED (RFC 1035 §4.1.1). NXDOMAIN says something of a name, so it has to name it. */
+const errorCodes: ReadonlySet<number> = new Set([1, 2, 4, 5]);
 
 export class DnsTransport {
   readonly #tcpTimeoutMs: number;
@@ -273,9 +277,11 @@ function askTcp(
 
 /** `query` is ours, so only letters of its question can differ from the answer's: lengths, type and class are none. */
 export function isAnswerTo(message: Buffer, query: Buffer): boolean {
-  if (message.length < query.length || query.length < headerOctets) return false;
+  if (message.length < headerOctets || query.length < headerOctets) return false;
   const isResponse = (message.readUInt8(2) & 0xf8) === 0x80;
-  if (!isResponse || message.readUInt16BE(4) !== 1) return false;
+  if (!isResponse) return false;
+  if (message.readUInt16BE(4) === 0) return errorCodes.has(message.readUInt8(3) & 0x0f);
+  if (message.readUInt16BE(4) !== 1 || message.length < query.length) return false;
   for (let at = headerOctets; at < query.length; at += 1) {
     if (lowerCase(message[at]) !== lowerCase(query[at])) return false;
   }

@@ -344,6 +344,14 @@ export const netMutants: readonly Mutant[] = [
     tests: dns,
   },
   {
+    name: "error without the question is silence",
+    file: "net/dns-transport.ts",
+    find: "return errorCodes.has(message.readUInt8(3) & 0x0f);",
+    replace: "return false;",
+    harm: "mail waits three seconds for a server that has refused at once",
+    tests: dns,
+  },
+  {
     name: "answer over TCP is believed unread",
     file: "net/dns-transport.ts",
     find: "if (!sameId || !isAnswerTo(message, asked))",

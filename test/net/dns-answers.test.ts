@@ -97,17 +97,30 @@ describe("broken messages", () => {
     const query = dns.messageOf(dns.say({})).fill(0, 2, 4);
     fc.assert(
       fc.property(octets, (message) => {
+        const isResponse = message.length >= 12 && (message.readUInt8(2) & 0xf8) === 0x80;
+        const isBareError =
+          isResponse && message.readUInt16BE(4) === 0 && [1, 2, 4, 5].includes(message.readUInt8(3) & 15);
         const same = message.subarray(12, query.length).toString("latin1").toLowerCase();
-        const expected =
+        const isSame =
+          isResponse &&
           message.length >= query.length &&
-          (message.readUInt8(2) & 0xf8) === 0x80 &&
           message.readUInt16BE(4) === 1 &&
           same === query.toString("latin1", 12);
-        expect(isAnswerTo(message, query)).toBe(expected);
+        expect(isAnswerTo(message, query)).toBe(isBareError || isSame);
       }),
       { numRuns: 5_000 },
     );
     expect(isAnswerTo(dns.messageOf(listed), query)).toBe(true);
+  });
+
+  test("an error needs no question; nothing else may lack it", () => {
+    const query = dns.messageOf(dns.say({})).fill(0, 2, 4);
+    const codes = Array.from({ length: 16 }, (_, code) => code);
+    const accepted = codes.filter((code) => isAnswerTo(dns.messageOf(dns.headerAlone(code)), query));
+    expect(accepted).toEqual([1, 2, 4, 5]);
+    const question = dns.messageOf(dns.headerAlone(5));
+    question.writeUInt8(0, 2);
+    expect(isAnswerTo(question, query)).toBe(false);
   });
 });
 

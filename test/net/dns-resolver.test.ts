@@ -181,6 +181,10 @@ describe("answers that are not the server's", () => {
     ["nonsense", dns.raw(Buffer.from("nonsense that is longer than a header")), 1],
     ["a few octets", dns.raw(Buffer.from("abc")), 1],
     ["nothing", dns.raw(Buffer.alloc(0)), 1],
+    ["id of a bare error", dns.forgedId(dns.headerAlone(5)), 1],
+    ["port of a bare error", dns.sentFrom("elsewhere", dns.headerAlone(5)), 0],
+    ["NXDOMAIN without a name", dns.headerAlone(3), 1],
+    ["NOERROR without a name", dns.headerAlone(0), 1],
     ["the query itself", (query) => [{ octets: dns.messageOf(forged, query).fill(1, 2, 3) }], 1],
   ];
   test.each(forgeries)(
@@ -232,6 +236,10 @@ describe("several servers", () => {
     ["garbage", dns.garbage],
     ["a referral", dns.referral],
     ["TC with TCP refused", dns.truncated],
+    ["FORMERR, the header alone", dns.headerAlone(1)],
+    ["SERVFAIL, the header alone", dns.headerAlone(2)],
+    ["NOTIMP, the header alone", dns.headerAlone(4)],
+    ["REFUSED, the header alone", dns.headerAlone(5)],
   ];
   test.each(failing)("%s: the next one is asked at once", async (_label, behaviour) => {
     const [first, second] = [await server({ tcp: false }), await server()];
@@ -347,6 +355,14 @@ describe("TCP", () => {
     const { address, port } = only.address;
     const expected = trouble(`over TCP: ${reason}`, `${address}:${port}`);
     expect(await asking.lookup("big.test", "A")).toEqual(expected);
+  });
+
+  test("refused with the header alone: trouble at once", async () => {
+    const { only, asking } = await pair({ timeoutMs: 60_000, attemptMs: 60_000 });
+    only.on("big.test", dns.truncated, dns.headerAlone(5));
+    expect(await asking.lookup("big.test", "A")).toEqual(
+      trouble("REFUSED", `127.0.0.1:${only.address.port}`),
+    );
   });
 
   test("refused: trouble", async () => {

@@ -101,6 +101,14 @@ export const nodata = (...authorities: readonly Answer[]): Behaviour => say({ au
 export const servfail = say({ rcode: 2 });
 export const notimp = say({ rcode: 4 });
 export const refused = say({ rcode: 5 });
+/** The header alone, without the question. */
+export const headerAlone =
+  (rcode: number): Behaviour =>
+  (query) => {
+    const octets = messageOf(say({ rcode }), query).subarray(0, 12);
+    octets.writeUInt16BE(0, 4);
+    return [{ octets }];
+  };
 export const truncated = say({ flags: RECURSION_AVAILABLE | truncatedFlag });
 /** Empty, from a server that neither knows nor asks others. */
 export const referral = say({

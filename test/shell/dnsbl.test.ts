@@ -12,6 +12,7 @@ import {
   DnsServer,
   forgedId,
   garbage,
+  headerAlone,
   late,
   nodata,
   nxdomain,
@@ -52,6 +53,7 @@ interface Case {
   readonly listed: boolean;
   /** The list, or a name server of ours, said plainly that it does not know the client. */
   readonly answered?: true;
+  readonly fails?: string;
 }
 
 const cases: readonly Case[] = [
@@ -75,7 +77,9 @@ const cases: readonly Case[] = [
   { title: "NODATA", udp: nodata(soa(300)), listed: false, answered: true },
   { title: "SERVFAIL", udp: servfail, listed: false },
   { title: "REFUSED", udp: refused, listed: false },
-  { title: "silence", udp: silence, listed: false },
+  { title: "REFUSED, the header alone", udp: headerAlone(5), listed: false, fails: "REFUSED" },
+  { title: "FORMERR, the header alone", udp: headerAlone(1), listed: false, fails: "FORMERR" },
+  { title: "silence", udp: silence, listed: false, fails: "no answer within 0.4s" },
   { title: "listed, but too late", udp: late(timeoutMs * 2, listed), listed: false },
   { title: "a forged id", udp: forgedId(lie), listed: false },
   {
@@ -107,7 +111,7 @@ const cases: readonly Case[] = [
 ];
 
 describe("what a zone says", () => {
-  test.concurrent.each(cases)("$title", ({ udp, tcp, listed: isListed, answered = false }) =>
+  test.concurrent.each(cases)("$title", ({ udp, tcp, listed: isListed, answered = false, fails }) =>
     withBench(async (bench) => {
       const { proxy, relay, dns } = bench;
       dns.on(nameOf(7), udp, tcp);
@@ -115,6 +119,7 @@ describe("what a zone says", () => {
       expect(dns.asked(nameOf(7)).length).toBeGreaterThan(0);
       const isSilent = !isListed && !answered;
       expect(warnings(bench)).toMatchObject(isSilent ? [{ event: "dnsbl-silent", zone: "list.test" }] : []);
+      if (fails !== undefined) expect(warnings(bench)).toMatchObject([{ reason: fails }]);
       expect(rcptMs).toBeLessThan(timeoutMs + tarpitMs + 2 * timeoutMs + atOnceMs);
       if (isListed) {
         expect(reply).toMatch(/^554 5\.7\.1 client \[127\.0\.0\.7\] is listed by list\.test$/);
