@@ -1,9 +1,13 @@
 /** The binary and its command line: version, help, faults, exit statuses, and what it does not read. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
-import { binary, cleanUp, run, temporaryFolder } from "./support.ts";
+import { loadServerTls } from "../../src/net/tls.ts";
+import { Authority } from "../net/support.ts";
+import { Client } from "./client.ts";
+import { FakeRelay } from "./fake-relay.ts";
+import { binary, cleanUp, run, Service, temporaryFolder } from "./support.ts";
 
 beforeAll(() => {
   binary();
@@ -173,4 +177,74 @@ test("neither .env nor bunfig.toml of the folder it starts in is read", async ()
   expect(stderr).toContain("RELAY_HOST (not set)");
   expect((await run(["demo"], { cwd: folder })).status).toBe(0);
   expect(existsSync(proof)).toBe(false);
+});
+
+describe("Bun's own variables make no other program of it", () => {
+  const folder = temporaryFolder();
+  const proof = join(folder, "code-was-run");
+  const preload = join(folder, "preload.ts");
+  writeFileSync(preload, `require("node:fs").writeFileSync(${JSON.stringify(proof)}, "");`);
+
+  test.each([
+    { BUN_OPTIONS: `--preload=${preload}` },
+    { BUN_OPTIONS: "--version" },
+    { BUN_BE_BUN: "1" },
+    { BUN_INSPECT_PRELOAD: preload },
+    { NODE_OPTIONS: `--require=${preload}` },
+  ])("%j", async (environment) => {
+    const { status, stdout, stderr } = await run(["--version"], { environment });
+    expect(stdout).toMatch(/^smtpproxy \d/);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(existsSync(proof)).toBe(false);
+  });
+
+  test("a relay's certificate is verified as RELAY_TLS says, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async () => {
+    const authority = new Authority();
+    const certificate = authority.issue("relay", "DNS:relay.test");
+    const loaded = loadServerTls(certificate.cert, certificate.key);
+    if (!loaded.ok) throw new Error(loaded.fault);
+    using relay = new FakeRelay({ tls: loaded.tls });
+    const { status, stdout } = await run(["check"], {
+      environment: {
+        RELAY_HOST: relay.host,
+        RELAY_TLS: "verify",
+        SERVER_NAME: "proxy.test",
+        NODE_TLS_REJECT_UNAUTHORIZED: "0",
+      },
+    });
+    rmSync(authority.folder, { recursive: true });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^FAILED .*TLS handshake/m);
+  });
+
+  test("no debugger listens, and none is called", async () => {
+    const free = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    free.stop();
+    const called: string[] = [];
+    const unix = join(folder, "debugger");
+    const caller = Bun.listen({
+      unix,
+      socket: {
+        open: () => {
+          called.push("BUN_INSPECT_CONNECT_TO");
+        },
+        data() {},
+      },
+    });
+    for (const variables of [
+      { BUN_INSPECT: `127.0.0.1:${free.port}` },
+      { BUN_INSPECT_CONNECT_TO: `unix://${unix}`, BUN_INSPECT: `ws+unix://${unix}` },
+      { BUN_INSPECT_CONNECT_TO: unix },
+    ]) {
+      await using service = new Service({
+        LISTEN_ADDRESS: "127.0.0.1:0",
+        RELAY_HOST: "127.0.0.1:9",
+        ...variables,
+      });
+      await service.port();
+      await expect(Client.dial({ address: "127.0.0.1", port: free.port })).rejects.toThrow("ECONNREFUSED");
+    }
+    caller.stop();
+    expect(called).toEqual([]);
+  });
 });
