@@ -144,6 +144,7 @@ export function probe(
       {
         session: "check",
         network: undefined,
+        pressed: () => {},
         attached: isReady,
         unavailable: (failure) => fail(describeFailure(failure)),
         report: () => {},

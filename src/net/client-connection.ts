@@ -148,6 +148,10 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     this.#run({ type: "attached", relay });
   }
 
+  pressed(): void {
+    this.#timer.update();
+  }
+
   unavailable(failure: Failure): void {
     this.#request = undefined;
     this.#run({ type: "unavailable", failure });

@@ -139,8 +139,11 @@ export class Acquisition {
 
   #ready(connection: RelayConnection, { offer, plaintext }: RelayReady): void {
     this.#over = true;
-    const reason = this.#route.arrived(connection.place, plaintext, this.#shell.network.now());
+    const now = this.#shell.network.now();
+    const outage = this.#route.recovered(connection.place, now);
+    const reason = this.#route.arrived(connection.place, plaintext, now);
     const relay = describePlace(connection.place);
+    if (outage !== undefined) this.#shell.log({ event: "relay-recovered", relay, ...outage });
     if (reason !== undefined) this.#shell.log({ event: "relay-plaintext", relay, reason });
     this.#end.done(connection, offer);
   }

@@ -30,6 +30,8 @@ export interface PoolSettings extends DialSettings {
 export interface RelayClient extends RelayUser {
   /** Shares the connections with other networks (proxy/relay-queue.ts); undefined: has no share. */
   readonly network: string | undefined;
+  /** Connections have become scarce: its deadline may be nearer now. */
+  pressed(): void;
   attached(connection: RelayConnection, offer: RelayOffer, reused: boolean): void;
   unavailable(failure: Failure): void;
 }
@@ -85,12 +87,12 @@ export class RelayPool {
     return this.#idle.length;
   }
 
-  /** Mails that wait for a connection to come free. */
-  /** Connections are scarce: whoever holds one is waited for less long. */
+  /** Connections are scarce: clients that have one and say nothing are waited for less long. */
   get isUnderPressure(): boolean {
     return this.#queue.isUnderPressure;
   }
 
+  /** Mails that wait for a connection to come free. */
   get waiting(): number {
     return this.#queue.requesters.length;
   }
@@ -203,6 +205,20 @@ export class RelayPool {
     } finally {
       this.#isServing = false;
     }
+    this.#notePressure();
+  }
+
+  #notePressure(): void {
+    const change = this.#queue.pressureChange(this.#shell.network.now());
+    if (change === undefined) return;
+    const { connectionsMax } = this.#settings;
+    if (change.change === "over") {
+      this.#shell.log({ event: "relay-pressure-over", connectionsMax, lastedMs: change.lastedMs });
+      return;
+    }
+    const { held, waiting, networks } = change;
+    this.#shell.log({ event: "relay-pressure", connectionsMax, held, waiting, networks });
+    for (const { client } of [...this.#users.values()]) client.pressed();
   }
 
   #next(): ReturnType<RelayQueue<Request>["step"]> {

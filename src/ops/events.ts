@@ -123,6 +123,24 @@ export type LogEvent =
       readonly reply: string;
       readonly advice: string;
     }
+  /** It works again, after so many failures in a row. */
+  | {
+      readonly event: "relay-recovered";
+      readonly relay: string;
+      readonly failures: number;
+      /** Since the first failure. */
+      readonly outMs: number;
+    }
+  /** Three quarters of RELAY_MAX_CONNECTIONS are in use by mails. */
+  | {
+      readonly event: "relay-pressure";
+      readonly connectionsMax: number;
+      readonly held: number;
+      readonly waiting: number;
+      /** Client networks that hold most: "192.0.2.0/24=19 198.51.100.0/24=7". */
+      readonly networks: string;
+    }
+  | { readonly event: "relay-pressure-over"; readonly connectionsMax: number; readonly lastedMs: number }
   | {
       readonly event: "screening";
       readonly session: string;
@@ -252,6 +270,9 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
     "relay-plaintext": { level: "warn", keys: ["relay", "reason"] },
     "relay-demands": { level: "warn", keys: ["relay", "reply", "advice"] },
+    "relay-recovered": { level: "warn", keys: ["relay", "failures", "outMs"] },
+    "relay-pressure": { level: "warn", keys: ["connectionsMax", "held", "waiting", "networks"] },
+    "relay-pressure-over": { level: "warn", keys: ["connectionsMax", "lastedMs"] },
     screening: {
       level: "info",
       keys: ["session", "client", "verdict", "enforced", "score", "zones", "said", "silentMs"],
@@ -299,9 +320,12 @@ const bounds: {
   "command-refused": { by: "client", first: 20, perMinute: 5 },
   screening: { by: "client", first: 10, perMinute: 1 },
   tarpit: { by: "client", first: 10, perMinute: 1 },
-  "relay-failed": { by: "relay", first: 10, perMinute: 1 },
   "relay-plaintext": { by: "relay", first: 1, perMinute: hourly },
   "relay-demands": { by: "relay", first: 1, perMinute: hourly },
+  "relay-failed": { by: "relay", first: 3, perMinute: 1 },
+  "relay-recovered": { by: "relay", first: 3, perMinute: 1 },
+  "relay-pressure": { by: "connectionsMax", first: 1, perMinute: 1 },
+  "relay-pressure-over": { by: "connectionsMax", first: 1, perMinute: 1 },
   "dnsbl-unusable": { by: "zone", first: 2, perMinute: 1 },
   "dnsbl-silent": { by: "zone", first: 2, perMinute: 1 },
   "dnsbl-back": { by: "zone", first: 2, perMinute: 1 },

@@ -39,8 +39,16 @@ export interface Pause {
   readonly forMs: number;
 }
 
+/** Failures in a row. */
+export interface Outage {
+  readonly failures: number;
+  /** Since the first of them. */
+  readonly outMs: number;
+}
+
 interface Entry {
   readonly failures: number;
+  readonly firstFailedAt: number;
   readonly failedAt: number;
   readonly pauseMs: number;
   readonly reason: string;
@@ -77,9 +85,11 @@ export class RelayPauses {
     const before = this.#entry(key, now);
     if (before !== undefined && begunAt < before.failedAt) return;
     const failures = (before?.failures ?? 0) + 1;
+    const firstFailedAt = this.#entries.get(key)?.firstFailedAt ?? now;
     this.#entries.delete(key);
     this.#entries.set(key, {
       failures,
+      firstFailedAt,
       failedAt: now,
       pauseMs: pauseMs(pauseRules[kind], failures),
       reason,
@@ -91,8 +101,13 @@ export class RelayPauses {
     }
   }
 
-  worked(key: string): void {
+  /** Returns what is over by that. */
+  worked(key: string, now: number): Outage | undefined {
+    const entry = this.#entries.get(key);
     this.#entries.delete(key);
+    return entry === undefined
+      ? undefined
+      : { failures: entry.failures, outMs: Math.round(now - entry.firstFailedAt) };
   }
 
   #entry(key: string, now: number): Entry | undefined {

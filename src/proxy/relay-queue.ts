@@ -41,8 +41,22 @@ export type QueueStep<Requester> =
   /** End an idle connection that cannot serve now, for a dial to take its place. */
   | { readonly step: "make-room" };
 
-/** Of the connections, from how many on they are short. */
+/** Of the connections, from how many on they are short; and how many must come free for that to be over. */
 const pressureShare = 3 / 4;
+const reliefShare = 1 / 4;
+/** Networks that the log names. */
+const networksTold = 3;
+
+/** What changed by an event: connections have become scarce, or are no more. */
+export type PressureChange =
+  | {
+      readonly change: "begun";
+      readonly held: number;
+      readonly waiting: number;
+      /** Those that hold most: "192.0.2.0/24=19 2001:db8:1::/48=7". */
+      readonly networks: string;
+    }
+  | { readonly change: "over"; readonly lastedMs: number };
 
 export class RelayQueue<Requester extends RelayRequester> {
   readonly #connectionsMax: number;
@@ -51,15 +65,34 @@ export class RelayQueue<Requester extends RelayRequester> {
   readonly #waiting: Requester[] = [];
   readonly #holders = new Set<Requester>();
   readonly #heldBy = new Map<string, number>();
+  #pressureSince: number | undefined;
 
   constructor(connectionsMax: number) {
     this.#connectionsMax = connectionsMax;
     this.#pressureFrom = Math.ceil(connectionsMax * pressureShare);
   }
 
-  /** They are short: three quarters are held. With so few that this is all of them, somebody waits besides. */
+  /** Connections are scarce, as of the last `pressureChange`. */
   get isUnderPressure(): boolean {
-    return this.#isShort && (this.#pressureFrom < this.#connectionsMax || this.#waiting.length > 0);
+    return this.#pressureSince !== undefined;
+  }
+
+  /**
+   * To be asked after each event. It begins when three quarters are held (of so few that this is all of them: when
+   * somebody waits besides), and is over when a quarter more is free, so that it does not come and go with each mail.
+   */
+  pressureChange(now: number): PressureChange | undefined {
+    const held = this.#holders.size;
+    const waiting = this.#waiting.length;
+    if (this.#pressureSince === undefined) {
+      if (!this.#isShort || (this.#pressureFrom === this.#connectionsMax && waiting === 0)) return undefined;
+      this.#pressureSince = now;
+      return { change: "begun", held, waiting, networks: this.#largest() };
+    }
+    if (held > this.#pressureFrom - Math.ceil(this.#connectionsMax * reliefShare)) return undefined;
+    const lastedMs = Math.round(now - this.#pressureSince);
+    this.#pressureSince = undefined;
+    return { change: "over", lastedMs };
   }
 
   /** Connections that mails have, dials for them included. */
@@ -99,6 +132,14 @@ export class RelayQueue<Requester extends RelayRequester> {
   /** Its connection is given back or lost, or was never to be had. May be called more than once. */
   letGo(requester: Requester): void {
     if (this.#holders.delete(requester)) this.#count(requester.network, -1);
+  }
+
+  #largest(): string {
+    const largestFirst = [...this.#heldBy].sort(([, one], [, other]) => other - one);
+    return largestFirst
+      .slice(0, networksTold)
+      .map(([network, held]) => `${network}=${held}`)
+      .join(" ");
   }
 
   get #isShort(): boolean {

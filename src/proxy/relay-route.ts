@@ -20,7 +20,7 @@ import { assert } from "../ops/assert.ts";
 import { describeFailure, type Failure } from "./failures.ts";
 import { PlaintextPlaces } from "./plaintext-places.ts";
 import type { Plaintext } from "./relay-messages.ts";
-import { RelayPauses } from "./relay-pauses.ts";
+import { type Outage, RelayPauses } from "./relay-pauses.ts";
 
 /** How long a failed address is taken last. */
 export const restMs = 60_000;
@@ -75,8 +75,6 @@ export class RestingPlaces {
   woke({ relay, address }: RelayPlace): void {
     this.#until.delete(relayKey(relay));
     this.#until.delete(placeKey(relay, address));
-    this.pauses.worked(relayKey(relay));
-    this.pauses.worked(placeKey(relay, address));
   }
 
   tlsBroke({ relay, address }: RelayPlace, reason: string, now: number): void {
@@ -179,12 +177,20 @@ export class RelayRoute {
   /** The relay is ready. Returns why mail goes to it unencrypted, where encryption was a wish. */
   arrived(place: RelayPlace, plaintext: Plaintext | undefined, now: number): string | undefined {
     this.#resting.woke(place);
-    this.#endTrials();
     if (plaintext?.broke === true) this.#resting.tlsBroke(place, plaintext.reason, now);
     return (
       plaintext?.reason ??
       (place.withoutTls ? this.#resting.brokenTls(place.relay, place.address, now) : undefined)
     );
+  }
+
+  /** The relay is ready: no pause is left of it. Returns the outage that is over by that. */
+  recovered({ relay, address }: RelayPlace, now: number): Outage | undefined {
+    const { pauses } = this.#resting;
+    const ofRelay = pauses.worked(relayKey(relay), now);
+    const outage = pauses.worked(placeKey(relay, address), now) ?? ofRelay;
+    this.#endTrials();
+    return outage;
   }
 
   /** `plainWillDo`: TLS is only a wish. */

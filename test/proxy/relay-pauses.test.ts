@@ -68,12 +68,14 @@ describe("pauses", () => {
   test("end with what works, and are forgotten in the end", () => {
     const pauses = new RelayPauses();
     pauses.failed("relay", "credentials", "535", 0, 0);
-    pauses.worked("relay");
+    expect(pauses.worked("relay", 700)).toEqual({ failures: 1, outMs: 700 });
+    expect(pauses.worked("relay", 800)).toBeUndefined();
     expect(pauses.pause("relay", us, 1)).toBeUndefined();
     for (let now = 0; now < 7_000; now += 3_000) pauses.failed("relay", "credentials", "535", now, now);
     const later = 2 * 3_600_000;
     pauses.failed("relay", "credentials", "535", later, later);
     expect(pauses.pause("relay", us, later)?.forMs).toBe(pauseRules.credentials.firstMs);
+    expect(pauses.worked("relay", later)?.outMs).toBe(later);
   });
 
   test("have a limit, beyond which the oldest are forgotten", () => {

@@ -89,17 +89,35 @@ describe("the queue for relay connections", () => {
     expect(dialAll(queue)).toEqual(["4"]);
   });
 
-  test("is under pressure from three quarters on; where that is all, only while somebody waits", () => {
-    const queue = new RelayQueue<Mail>(4);
-    const seen = [1, 2, 3].map((n) => {
-      filled(queue, [mail(`${n}`)]);
-      return queue.isUnderPressure;
-    });
-    expect(seen).toEqual([false, false, true]);
+  test("is under pressure from three quarters on, until a quarter more is free", () => {
+    const queue = new RelayQueue<Mail>(8);
+    const mails = [1, 2, 3, 4, 5, 6].map((n) => mail(`${n}`, n < 6 ? "many" : "few"));
+    for (const one of mails.slice(0, 5)) filled(queue, [one]);
+    expect(queue.pressureChange(0)).toBeUndefined();
+    filled(queue, mails.slice(5));
+    const begun = { change: "begun" as const, held: 6, waiting: 0, networks: "many=5 few=1" };
+    expect(queue.pressureChange(100)).toEqual(begun);
+    expect(queue.pressureChange(101)).toBeUndefined();
+    for (const [index, one] of mails.slice(0, 2).entries()) {
+      queue.letGo(one);
+      expect(queue.isUnderPressure).toBe(true);
+      const over = { change: "over" as const, lastedMs: 400 };
+      expect(queue.pressureChange(500)).toEqual(index === 0 ? undefined : over);
+    }
+    expect(queue.isUnderPressure).toBe(false);
+  });
+
+  test("where three quarters are all, it is under pressure only when somebody waits", () => {
     const small = new RelayQueue<Mail>(1);
-    filled(small, [mail("a")]);
-    expect(small.isUnderPressure).toBe(false);
-    filled(small, [mail("b")]);
-    expect(small.isUnderPressure).toBe(true);
+    const [a, b] = [mail("a"), mail("b")];
+    filled(small, [a]);
+    expect(small.pressureChange(0)).toBeUndefined();
+    filled(small, [b]);
+    expect(small.pressureChange(1)).toMatchObject({ change: "begun", waiting: 1, networks: "" });
+    small.letGo(a);
+    dialAll(small);
+    expect(small.pressureChange(2)).toBeUndefined();
+    small.letGo(b);
+    expect(small.pressureChange(3)).toEqual({ change: "over", lastedMs: 2 });
   });
 });

@@ -3,6 +3,7 @@
  * that is only a wish; credentials that never travel in plain text.
  */
 import { describe, expect, test } from "bun:test";
+import { AddressSet } from "../../src/screening/addresses.ts";
 import { Authority, eventually, type Script, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 
 const body = "Subject: x\r\n\r\nx\r\n";
@@ -302,6 +303,45 @@ describe("RELAY_MAX_CONNECTIONS", () => {
   });
 });
 
+describe("idle clients of a few addresses", () => {
+  test("do not hold all relay connections; the log says once that they are scarce, and when that is over", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port], {
+      pool: { connectionsMax: 50, connectTimeoutMs: 60_000 },
+      policy: { commandTimeoutMs: 60_000 },
+      server: { trusted: new AddressSet([]), maxConnectionsPerClient: 20 },
+    });
+    const idlers: ScriptedClient[] = [];
+    for (let index = 0; index < 51; index += 1) {
+      const client = await ScriptedClient.greeted(proxy.port, `127.1.${index % 3}.1`);
+      await client.ask("MAIL FROM:<idle@example.com>");
+      client.say("RCPT TO:<someone@example.org>\r\n");
+      idlers.push(client);
+    }
+    await eventually(() => relay.talks.length === 38, "three quarters are held");
+    await eventually(() => proxy.server.waitingForRelay === 13, "the others wait");
+    for (let mails = 0; mails < 5; mails += 1) {
+      const honest = await ScriptedClient.greeted(proxy.port, `127.2.${mails}.1`);
+      expect(await honest.mail(body)).toStartWith("250");
+      await honest.quit();
+    }
+    const pressure = (): unknown[] => proxy.events.filter(({ event }) => event.startsWith("relay-pressure"));
+    expect(pressure()).toMatchObject([
+      {
+        event: "relay-pressure",
+        connectionsMax: 50,
+        held: 38,
+        networks: expect.stringMatching(/=13 .*=13 .*=12$/),
+      },
+    ]);
+    for (const client of idlers) client.rst();
+    await eventually(() => proxy.server.sessions === 0, "all have left");
+    expect(pressure()).toMatchObject([{}, { event: "relay-pressure-over", connectionsMax: 50 }]);
+    await proxy.stop();
+    relay.stop();
+  });
+});
+
 describe("which relay", () => {
   test("the list in order; one that failed rests, and is preferred again afterwards", async () => {
     const down = await ScriptedRelay.start();
@@ -335,6 +375,10 @@ describe("which relay", () => {
     expect(proxy.events.filter(({ event }) => event === "relay-failed").length).toBe(2);
     const again = await ScriptedRelay.start({ port: ports[1] ?? 0 });
     expect(await proxy.mail(body)).toStartWith("250");
+    const recovered = proxy.events.flatMap((event) => (event.event === "relay-recovered" ? [event] : []));
+    expect(recovered).toMatchObject([{ relay: `127.0.0.1:${ports[1]}`, failures: 1 }]);
+    expect(await proxy.mail(body)).toStartWith("250");
+    expect(proxy.events.filter(({ event }) => event === "relay-recovered").length).toBe(1);
     await proxy.stop();
     again.stop();
   });

@@ -216,6 +216,14 @@ export class World {
       }
     }
     this.#isServing = false;
+    const pressure = this.#queue.pressureChange(this.now);
+    const { relayMaxConnections: connectionsMax } = this.config;
+    if (pressure?.change === "begun") {
+      const { held, waiting, networks } = pressure;
+      this.logs.push({ event: "relay-pressure", connectionsMax, held, waiting, networks });
+    } else if (pressure !== undefined) {
+      this.logs.push({ event: "relay-pressure-over", connectionsMax, lastedMs: pressure.lastedMs });
+    }
   }
 
   #nextServed(): ReturnType<RelayQueue<Request>["step"]> {
@@ -283,9 +291,11 @@ export class World {
         if (report.type === "ready") {
           relay.offer = report.offer;
           this.#offers.learned(place.relay, report.offer);
+          const outage = route.recovered(place, this.now);
+          const name = describePlace(place);
+          if (outage !== undefined) this.logs.push({ event: "relay-recovered", relay: name, ...outage });
           const reason = route.arrived(place, report.plaintext, this.now);
-          if (reason !== undefined)
-            this.logs.push({ event: "relay-plaintext", relay: describePlace(place), reason });
+          if (reason !== undefined) this.logs.push({ event: "relay-plaintext", relay: name, reason });
           delete request.dialled;
           this.#users.set(relay, request);
           request.client.attached(relay, report.offer, false);
