@@ -3,6 +3,7 @@
  * that is only a wish; credentials that never travel in plain text.
  */
 import { describe, expect, test } from "bun:test";
+import { pressureMsMax } from "../../src/proxy/client-waits.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { Authority, eventually, type Script, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 
@@ -337,6 +338,25 @@ describe("idle clients of a few addresses", () => {
     for (const client of idlers) client.rst();
     await eventually(() => proxy.server.sessions === 0, "all have left");
     expect(pressure()).toMatchObject([{}, { event: "relay-pressure-over", connectionsMax: 50 }]);
+    await proxy.stop();
+    relay.stop();
+  });
+
+  test("lose them once they are scarce, one by one until they are not", async () => {
+    const relay = await ScriptedRelay.start();
+    const proxy = new TestProxy([relay.port], {
+      pool: { connectionsMax: 4, connectTimeoutMs: 60_000 },
+      policy: { commandTimeoutMs: 300_000 },
+    });
+    const idle = [await hasRecipient(proxy), await hasRecipient(proxy)];
+    proxy.network.skewMs = pressureMsMax + 1;
+    const busy = await hasRecipient(proxy);
+    await eventually(() => proxy.server.sessions === 2, "one is gone");
+    expect(idle.filter(({ client }) => client.heard.includes("\r\n421 4.4.2 ")).length).toBe(1);
+    expect(proxy.events.map(({ event }) => event)).toContain("relay-pressure-over");
+    expect(await busy.client.ask("DATA")).toStartWith("354");
+    expect(await busy.client.ask(`${body}.`)).toStartWith("250");
+    for (const { client } of [...idle, busy]) client.rst();
     await proxy.stop();
     relay.stop();
   });
