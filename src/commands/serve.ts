@@ -112,7 +112,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   ];
   await untilSignal(shell, running, server, signals);
   for (const chore of chores) clearInterval(chore);
-  events.settle();
+  events.settle(true);
   log.flush();
   return 0;
 }

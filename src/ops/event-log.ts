@@ -35,8 +35,8 @@ export class EventLog {
     this.#log.write(leftOut === 0 ? line : logLine(event, leftOut), this.#around.date());
   }
 
-  /** Tells what was left out. Once a minute, and before the end. */
-  settle(): void {
-    for (const event of this.#limits.settle(this.#around.now())) this.write(event);
+  /** Tells what was left out. Once a minute, and before the end: then `isLast`. */
+  settle(isLast = false): void {
+    for (const event of this.#limits.settle(this.#around.now(), isLast)) this.write(event);
   }
 }

@@ -26,6 +26,8 @@ interface Entry {
   savedMs: number;
   at: number;
   leftOut: number;
+  /** When a line or `settle` last told how many they were. */
+  toldAt: number;
 }
 
 export class LogLimits {
@@ -50,21 +52,26 @@ export class LogLimits {
     entry.savedMs -= costMs(bound);
     const { leftOut } = entry;
     entry.leftOut = 0;
+    entry.toldAt = now;
     return leftOut;
   }
 
-  /** What was left out and not told yet. Forgets who has not been heard of for long enough. */
-  settle(now: number): readonly LogEvent[] {
+  /**
+   * What was left out and not told for as long as a line of its kind takes to come. Forgets who has not been heard of
+   * for long enough. `isLast`: tells all, since nothing comes after it.
+   */
+  settle(now: number, isLast = false): readonly LogEvent[] {
     const told: LogEvent[] = [];
     for (const [of, entries] of this.#kinds) {
       for (const [about, entry] of entries) {
         save(entry, now);
-        const quiet = entry.savedMs >= savedMsMax(entry.bound);
-        // Where a line an hour is all that is due, a count a minute would be sixty times that.
-        if (!quiet && entry.bound.perMinute < 1) continue;
-        if (entry.leftOut > 0) told.push({ event: "log-lines-left-out", of, about, lines: entry.leftOut });
-        entry.leftOut = 0;
-        if (quiet) entries.delete(about);
+        const isDue = isLast || now - entry.toldAt >= Math.max(minuteMs, costMs(entry.bound));
+        if (entry.leftOut > 0 && isDue) {
+          told.push({ event: "log-lines-left-out", of, about, lines: entry.leftOut });
+          entry.leftOut = 0;
+          entry.toldAt = now;
+        }
+        if (entry.leftOut === 0 && entry.savedMs >= savedMsMax(entry.bound)) entries.delete(about);
       }
     }
     return told;
@@ -81,7 +88,13 @@ export class LogLimits {
     const known = entries.get(subject);
     if (known !== undefined) return known;
     const about = entries.size < subjectsMax ? subject : others;
-    const entry = entries.get(about) ?? { bound, savedMs: savedMsMax(bound), at: now, leftOut: 0 };
+    const entry = entries.get(about) ?? {
+      bound,
+      savedMs: savedMsMax(bound),
+      at: now,
+      leftOut: 0,
+      toldAt: now,
+    };
     entries.set(about, entry);
     return entry;
   }

@@ -1,13 +1,13 @@
 /** The binary and its command line: version, help, faults, exit statuses, and what it does not read. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import { loadServerTls } from "../../src/net/tls.ts";
 import { Authority } from "../net/support.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";
-import { binary, cleanUp, run, Service, temporaryFolder } from "./support.ts";
+import { bareEnvironment, binary, cleanUp, run, Service, temporaryFolder } from "./support.ts";
 
 beforeAll(() => {
   binary();
@@ -93,6 +93,27 @@ describe("faults", () => {
       `smtpproxy: cannot listen on 127.0.0.1:${taken.port}: another program uses this address already (EADDRINUSE)`,
     );
   });
+
+  const setpriv = Bun.which("setpriv");
+  const firstFreePort = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+
+  test.skipIf(setpriv === null || process.getuid?.() !== 0 || firstFreePort <= 25)(
+    "port 25 without the privilege: what it is that is missing",
+    async () => {
+      const environment = { RELAY_HOST: "127.0.0.1:9", LISTEN_ADDRESS: "127.0.0.1:25" };
+      const without = ["--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"];
+      const child = Bun.spawn([String(setpriv), ...without, binary(), "serve"], {
+        env: { ...bareEnvironment, ...environment },
+        stdio: ["ignore", "ignore", "pipe"],
+        timeout: 10_000,
+      });
+      const stderr = await new Response(child.stderr).text();
+      expect(await child.exited).toBe(1);
+      expect(stderr).toMatch(
+        /^smtpproxy: cannot listen on 127\.0\.0\.1:25: permission denied: .*CAP_NET_BIND_SERVICE.*systemd socket.*\(EACCES\)$/m,
+      );
+    },
+  );
 
   test("files that do not fit together are faults of the configuration", async () => {
     const folder = temporaryFolder();

@@ -249,8 +249,8 @@ export const programMutants: readonly Mutant[] = [
   {
     name: "last lines of the log are not written",
     file: "commands/serve.ts",
-    find: "  events.settle();\n  log.flush();\n",
-    replace: "  events.settle();\n",
+    find: "  events.settle(true);\n  log.flush();\n",
+    replace: "  events.settle(true);\n",
     harm: "the log does not tell how the program ended",
     tests: ["test/commands/serve.test.ts"],
   },
