@@ -136,6 +136,10 @@ export class BunSocket implements Socket {
     else this.#spent.push(last);
   }
 
+  spent(octets: Buffer): void {
+    giveBack(octets);
+  }
+
   flush(): void {
     if (this.#phase === "securing" || this.#phase === "closed") return;
     if (this.#outlet === "free") this.#pour();
@@ -191,8 +195,8 @@ export class BunSocket implements Socket {
   /** `secured`: it comes from the TLS socket, and not as ciphertext from the raw one. */
   received(octets: Buffer, secured: boolean): void {
     noteReceived(octets.length);
-    if (secured !== (this.#stream !== this.#raw)) giveBack(octets);
-    else if (this.#phase === "open") this.#tell(() => this.#handler.octets(octets));
+    if (secured !== (this.#stream !== this.#raw) || this.#phase !== "open") giveBack(octets);
+    else this.#tell(() => this.#handler.octets(octets));
   }
 
   finReceived(secured: boolean): void {

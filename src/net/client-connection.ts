@@ -223,6 +223,9 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
           this.#run({ type: "looked-up", record: action.record, zone: action.zone, answer });
         });
         break;
+      case "spent":
+        this.#socket.spent(action.octets);
+        break;
       case "pause":
         this.#socket.pause();
         break;

@@ -69,6 +69,8 @@ export interface Socket {
    * `spent`: once these octets are out, nobody looks at this Buffer or a slice of it any more; it may become empty.
    */
   write(octets: Buffer, spent?: Buffer): void;
+  /** Nobody looks at these octets that were received, or at a slice of them, any more; they may become empty. */
+  spent(octets: Buffer): void;
   /** Hands the queue to the kernel in as few calls as it takes; the rest follows as the peer reads. */
   flush(): void;
   pause(): void;

@@ -120,6 +120,7 @@ class HeldOffender implements SocketHandler {
 
   octets(octets: Buffer): void {
     this.stay.discard(octets.length, this.#tarpit.now());
+    this.socket.spent(octets);
     if (this.stay.isReadingPaused) this.socket.pause();
   }
 

@@ -120,6 +120,8 @@ export type ClientAction =
   /** Hand the client over to the tarpit, where it hears these octets and then is closed. */
   | { readonly type: "tarpit"; readonly octets: Buffer }
   | { readonly type: "look-up"; readonly record: "A" | "TXT"; readonly zone: string; readonly name: string }
+  /** Nobody looks at these octets, or at a slice of them, any more. */
+  | { readonly type: "spent"; readonly octets: Buffer }
   | { readonly type: "pause" }
   | { readonly type: "resume" }
   /** Ask for a relay connection: answered by `attached` or `unavailable`. `fresh`: none that was used before. */

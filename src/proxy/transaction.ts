@@ -177,7 +177,9 @@ export class Transaction {
   octets(octets: Buffer, now: number): Buffer | undefined {
     assert(this.takesMailData, "mail data follows 354");
     this.#rawOctets += octets.length;
-    const { octets: forward, rest } = this.#scanner.scan(octets);
+    const { octets: forward, areCopies, rest } = this.#scanner.scan(octets);
+    const isSpent = rest === undefined || rest.length === 0;
+    let keepsChunk = false;
     if (this.#phase === "streaming") {
       for (const witness of this.#witnesses) {
         for (const slice of forward) witness.observe?.(slice);
@@ -185,17 +187,17 @@ export class Transaction {
       const objection = this.#objection();
       if (objection === undefined) {
         if (forward.length > 0) this.#orderTrace();
-        const isSpent = rest === undefined || rest.length === 0;
-        // By place: the scanner may hand on one Buffer of its own more than once.
+        keepsChunk = forward.length > 0 && !areCopies;
         for (const [index, slice] of forward.entries()) {
-          const spent = isSpent && index === forward.length - 1 ? octets : undefined;
-          this.#order({ order: "octets", octets: slice, spent });
+          const whole = isSpent && index === forward.length - 1 ? octets : undefined;
+          this.#order({ order: "octets", octets: slice, spent: areCopies ? slice : whole });
         }
       } else {
         this.#order({ order: "drop" });
         this.#discard(objection, undefined);
       }
     }
+    if (isSpent && !keepsChunk) this.#host.emit({ type: "spent", octets });
     if (rest !== undefined) this.#endOfData(now);
     return rest;
   }
@@ -367,6 +369,7 @@ export class Transaction {
   #discard(reply: Reply, reason: string | undefined): void {
     this.#verdict = { reply, reason };
     this.#phase = "discarding";
+    this.#scanner.discard();
   }
 
   // --- The tie to the relay ----------------------------------------------------------------------------------

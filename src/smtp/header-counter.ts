@@ -7,6 +7,7 @@
 const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
+const shortLineOctets = 16;
 
 /** Where the next octet stands in its line: within the name, behind the whole name, past interest, behind all. */
 type Position = "name" | "colon" | "line" | "body";
@@ -27,35 +28,51 @@ export class HeaderCounter {
   }
 
   observe(octets: Buffer): void {
+    let position = this.#position;
     let at = 0;
-    while (at < octets.length && this.#position !== "body") {
-      if (this.#position === "line") {
-        const lf = octets.indexOf(LF, at);
-        if (lf === -1) return;
-        at = lf + 1;
-        this.#position = "name";
+    while (at < octets.length && position !== "body") {
+      if (position === "line") {
+        at = behindLine(octets, at);
+        if (octets[at - 1] !== LF) break;
+        position = "name";
         this.#matched = 0;
+      } else if (position === "name") {
+        const matched = this.#matchName(octets, at);
+        at += matched - this.#matched;
+        this.#matched = matched;
+        if (matched === this.#name.length) position = "colon";
+        else if (octets[at] === CR && matched === 0) position = "body";
+        else if (at < octets.length) position = "line";
       } else {
-        this.#step(octets.readUInt8(at));
-        at += 1;
+        const octet = octets[at];
+        if (octet === COLON) this.#count += 1;
+        if (octet !== 0x20 && octet !== 0x09) position = "line";
+        // The line's end may be this octet: it is looked at again.
+        else at += 1;
       }
     }
+    this.#position = position;
   }
 
-  #step(octet: number): void {
-    if (this.#position === "colon") {
-      if (octet === 0x20 || octet === 0x09) return;
-      if (octet === COLON) this.#count += 1;
-      this.#position = "line";
-    } else if (octet === CR && this.#matched === 0) {
-      this.#position = "body";
-    } else if (lowerCase(octet) !== this.#name.charCodeAt(this.#matched)) {
-      this.#position = "line";
-    } else {
-      this.#matched += 1;
-      if (this.#matched === this.#name.length) this.#position = "colon";
+  /** How much of the name is there with the octets from `from` on. */
+  #matchName(octets: Buffer, from: number): number {
+    const name = this.#name;
+    let matched = this.#matched;
+    for (let at = from; matched < name.length; at += 1, matched += 1) {
+      if (lowerCase(octets[at] ?? 0) !== name.charCodeAt(matched)) break;
     }
+    return matched;
   }
+}
+
+/** Behind the next LF from `from` on; the end without one. A call of indexOf costs as much as a short line. */
+function behindLine(octets: Buffer, from: number): number {
+  const shortEnd = Math.min(from + shortLineOctets, octets.length);
+  for (let at = from; at < shortEnd; at += 1) {
+    if (octets[at] === LF) return at + 1;
+  }
+  const lf = octets.indexOf(LF, shortEnd);
+  return lf === -1 ? octets.length : lf + 1;
 }
 
 function lowerCase(octet: number): number {

@@ -27,11 +27,19 @@ export const proxyMutants: readonly Mutant[] = [
     tests: ["test/transcripts/smuggling", "test/transcripts/limits"],
   },
   {
-    name: "a Buffer handed on twice passes for the last",
+    name: "a chunk is freed while slices of it wait",
     file: "proxy/transaction.ts",
-    find: "index === forward.length - 1",
-    replace: "slice === forward.at(-1)",
-    harm: "BARE_NEWLINE=normalize: a part of the mail is freed before it is sent; it arrives without, and confirmed",
+    find: "forward.length > 0 && !areCopies;",
+    replace: "false;",
+    harm: "a part of the mail is freed before it is sent; it arrives without, and confirmed",
+    tests: ["test/proxy/spent.test.ts"],
+  },
+  {
+    name: "what stands behind the end is freed with the mail",
+    file: "proxy/transaction.ts",
+    find: "rest === undefined || rest.length === 0;",
+    replace: "true;",
+    harm: "commands behind the dot are lost, or others' octets are read for them",
     tests: ["test/proxy/spent.test.ts"],
   },
   {

@@ -30,6 +30,12 @@ class Native {
   upgradeTLS(): [Native, Native] {
     return [this, new Native()];
   }
+  getCipher() {
+    return { name: "TLS_AES_256_GCM_SHA384" };
+  }
+  getTLSVersion(): string {
+    return "TLSv1.3";
+  }
   shutdown(): void {
     this.calls.push("shutdown");
   }
@@ -147,8 +153,15 @@ test("ciphertext beside TLS is dropped, and its memory given back; what was decr
   expect(ciphertext.length).toBe(0);
   expect(small.toString()).toBe("half a record");
   expect(events()).toEqual([]);
+  socket.handshakeEnded({ role: "server", context: {} }, true, null);
   socket.received(plaintext, true);
   expect(plaintext.length).toBe(64 * 1024);
+  socket.spent(plaintext);
+  expect(plaintext.length).toBe(0);
+  socket.terminate();
+  const late = Buffer.alloc(64 * 1024, "x");
+  socket.received(late, true);
+  expect(late.length).toBe(0);
 });
 
 test.each([

@@ -148,6 +148,9 @@ export class HeldSocket implements Socket {
     if (this.holding) this.#queue.push(octets);
     else this.#inner.write(octets);
   }
+  spent(octets: Buffer): void {
+    this.#inner.spent(octets);
+  }
   flush(): void {
     this.#inner.flush();
     if (this.queuedOctets > congestedOctets) this.#congested = true;

@@ -21,6 +21,12 @@ export function messageOf(data: string): string {
   return lines.map((line) => (line.startsWith(".") && line !== "." ? line.slice(1) : line)).join("\r\n");
 }
 
+/** Its size, of which any part may count as the message that it makes, and the rest as it came. */
+export function sizesOf(data: string): { readonly least: number; readonly most: number } {
+  const withoutDots = data.replace(/(?<![^\n])\.(?!\r?\n|$)/g, "");
+  return { least: withoutDots.length, most: data.replace(/\r?\n/g, "\r\n").length };
+}
+
 export function hopsOf(message: string): number {
   const [header = ""] = message.startsWith("\r\n") ? [""] : message.split("\r\n\r\n");
   return header.split("\r\n").filter((line) => /^received[ \t]*:/i.test(line)).length;

@@ -144,6 +144,10 @@ class WatchedSocket implements Socket {
     else this.#socket.write(written, spent);
   }
 
+  spent(octets: Buffer): void {
+    this.#socket.spent(octets);
+  }
+
   flush(): void {
     this.#endTurn();
     this.#socket.flush();

@@ -181,6 +181,10 @@ export class ClientPeer {
         if (this.outbox.close(how)) this.run({ type: "closed", reason: "closed" });
         break;
       }
+      case "spent":
+        // As the shell frees it: whoever looks at it all the same sees nothing of it.
+        if (action.octets.length === action.octets.buffer.byteLength) action.octets.fill(0);
+        break;
       case "pause":
         this.#pause();
         break;

@@ -1,15 +1,16 @@
 /**
  * The bench's own relay, for large bodies, TLS and held sessions: it takes every mail at once and forgets it.
- * `bun sink-process.ts JSON` with port, cert and key (paths; STARTTLS is offered).
+ * `bun sink-process.ts JSON` with port, and with cert and key (paths) if STARTTLS is to be offered.
  * Not smtp-sink, which reads large bodies at 200 MB/s at most and knows no TLS.
  */
 import { serverOptions } from "./tls.ts";
 
 const { port, cert, key } = JSON.parse(process.argv[2] ?? "{}");
-const tls = serverOptions(cert, key);
+const tls = cert === undefined ? undefined : serverOptions(cert, key);
 const endOfData = Buffer.from("\r\n.\r\n");
 const atLineStart = Buffer.from("\r\n");
-const keywords = ["PIPELINING", "SIZE 200000000", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS"];
+const keywords = ["PIPELINING", "SIZE 200000000", "8BITMIME", "ENHANCEDSTATUSCODES"];
+if (tls !== undefined) keywords.push("STARTTLS");
 const ehlo = `250-relay.test\r\n${keywords.map((keyword, n) => `250${n === keywords.length - 1 ? " " : "-"}${keyword}\r\n`).join("")}`;
 
 const replies: Readonly<Record<string, string>> = {
@@ -74,7 +75,7 @@ function handlers(secured: boolean): Bun.SocketHandler<Session> {
       const { reply, verb } = session.receive(octets);
       if (reply !== "") socket.write(reply);
       if (verb === "QUIT") socket.end();
-      if (verb !== "STARTTLS") return;
+      if (verb !== "STARTTLS" || tls === undefined) return;
       session.secured = true;
       socket.upgradeTLS<Session>({ data: session, tls, socket: handlers(true) });
     },

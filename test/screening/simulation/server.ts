@@ -274,6 +274,8 @@ export class Connection {
           this.#run({ type: "looked-up", record: action.record, zone: action.zone, answer });
         });
         break;
+      case "spent":
+        break;
       case "pause":
         must(!this.#paused, "who is paused is not paused again");
         this.#paused = true;
