@@ -27,7 +27,7 @@ import { Envelope, type EnvelopeHost, type Recipient } from "./envelope.ts";
 import { describeDemand, describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
 import type { RelayCommand, RelayOrder, RelayReport } from "./relay-messages.ts";
 import type { Slot } from "./reply-queue.ts";
-import { callWitnesses, type Witness } from "./witnesses.ts";
+import { callWitnesses, hearWitnesses, type Witness } from "./witnesses.ts";
 
 /** How long a client is kept waiting at RCPT for a relay connection: under the 5 minutes that it must grant. */
 export const acquireMsMax = 240_000;
@@ -181,10 +181,7 @@ export class Transaction {
     const isSpent = rest === undefined || rest.length === 0;
     let keepsChunk = false;
     if (this.#phase === "streaming") {
-      for (const witness of this.#witnesses) {
-        for (const slice of forward) witness.observe?.(slice);
-      }
-      const objection = this.#objection();
+      const objection = hearWitnesses(this.#witnesses, forward);
       if (objection === undefined) {
         if (forward.length > 0) this.#orderTrace();
         keepsChunk = forward.length > 0 && !areCopies;
@@ -212,14 +209,6 @@ export class Transaction {
   /** A client that sends on and on behind an objection has been read far enough. */
   get isBeyondPatience(): boolean {
     return this.#phase === "discarding" && this.#rawOctets > 2 * this.#policy.maxMessageOctets;
-  }
-
-  #objection(): Reply | undefined {
-    for (const witness of this.#witnesses) {
-      const objection = witness.objection();
-      if (objection !== undefined) return objection;
-    }
-    return undefined;
   }
 
   #endOfData(now: number): void {

@@ -29,6 +29,18 @@ export function callWitnesses(scanner: MailDataScanner, limits: WitnessLimits): 
   ];
 }
 
+/** Shows them the next octets. The first objection that one of them has then. */
+export function hearWitnesses(witnesses: readonly Witness[], octets: readonly Buffer[]): Reply | undefined {
+  for (const witness of witnesses) {
+    for (const slice of octets) witness.observe?.(slice);
+  }
+  for (const witness of witnesses) {
+    const objection = witness.objection();
+    if (objection !== undefined) return objection;
+  }
+  return undefined;
+}
+
 class LineEndings implements Witness {
   readonly #scanner: MailDataScanner;
 
