@@ -95,6 +95,28 @@ describe("the log", () => {
     );
   });
 
+  test("a client over its limit has one line, and at the end the count of the others", async () => {
+    await using world = await house({}, { MAX_CONNECTIONS_PER_CLIENT: "1", TRUSTED_CLIENTS: "" });
+    const first = createConnection({ host: "127.0.0.1", port: world.port });
+    first.on("error", () => {});
+    await new Promise((resolve) => first.once("data", resolve));
+    for (let n = 0; n < 100; n++) {
+      const next = createConnection({ host: "127.0.0.1", port: world.port });
+      next.on("error", () => {});
+      await new Promise((resolve) => next.once("close", resolve).resume());
+    }
+    world.service.signal("SIGTERM");
+    expect(await world.service.exited).toBe(0);
+    first.destroy();
+    expect(world.service.events("connection-refused")).toHaveLength(1);
+    const [told] = world.service.events("log-lines-left-out");
+    expect([told?.get("of"), told?.get("about"), told?.get("lines")]).toEqual([
+      "connection-refused",
+      "127.0.0.1",
+      "99",
+    ]);
+  });
+
   test("as JSON, one object a line", async () => {
     await using service = new Service({
       LISTEN_ADDRESS: "127.0.0.1:0",
