@@ -4,6 +4,7 @@
  * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
+import { networkInterfaces } from "node:os";
 import { describe } from "../config/findings.ts";
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
@@ -22,6 +23,7 @@ import { Log } from "../ops/log.ts";
 import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
 import { CertificateWatch, lookMs } from "./certificate-watch.ts";
+import { findOwnRelays } from "./own-relay.ts";
 import { type Running, reload } from "./reload.ts";
 import { exitConfig, explainStart, loadOrLog, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
@@ -90,6 +92,14 @@ export async function serve(args: readonly string[]): Promise<number> {
     inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
   checkDescriptors(shell, config, targets.length);
 
+  const ownRelays = await findOwnRelays(shell.network, config.relayHosts, targets, ownAddresses());
+  for (const warning of ownRelays.warnings) shell.log({ event: "configuration", warning });
+  if (ownRelays.faults.length > 0) {
+    log.flush();
+    explainStart(ownRelays.faults, config.logFormat);
+    return exitConfig;
+  }
+
   const resolver = resolverOf(config, () => shell.network.now());
   const server = new Server(shell, settings.settings, resolver, certificate?.tls);
   // Before anything listens: who connected now would not be offered what the relay offers, and has to bounce mail that
@@ -115,6 +125,10 @@ export async function serve(args: readonly string[]): Promise<number> {
   events.settle(true);
   log.flush();
   return 0;
+}
+
+function ownAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
 }
 
 function makeShell(events: EventLog): Shell & { readonly network: BunNetwork } {

@@ -13,6 +13,7 @@ import type { DnsServer } from "../net/dns-transport.ts";
 import type { PoolSettings } from "../net/relay-pool.ts";
 import { serversOf } from "../net/resolv-conf.ts";
 import type { ServerSettings } from "../net/server.ts";
+import { newSessionId } from "../net/session-id.ts";
 import { loadAuthorities } from "../net/tls.ts";
 import { type LogEvent, logLine } from "../ops/events.ts";
 import { formatLine, type LogFormat } from "../ops/log.ts";
@@ -26,6 +27,9 @@ import { complain } from "./print.ts";
 
 /** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */
 export const exitConfig = 78;
+
+/** This process's own, which no other can say. */
+const loopMark = newSessionId();
 
 export interface Loaded {
   readonly config: Config;
@@ -125,6 +129,7 @@ export function relaySettings(config: Config): RelaySettings {
   const { relayUsername: username, relayPassword: password } = config;
   return {
     heloName: config.serverName,
+    loopMark,
     tls: config.relayTls,
     credentials:
       username === undefined || password === undefined
@@ -169,6 +174,7 @@ function systemServers(): readonly DnsServer[] {
 export function sessionPolicy(config: Config): SessionPolicy {
   return {
     serverName: config.serverName,
+    loopMark,
     starttlsOffered: config.serverCert !== undefined,
     bareNewline: config.bareNewline,
     maxMessageOctets: config.maxMessageOctets,

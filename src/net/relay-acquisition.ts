@@ -154,6 +154,10 @@ export class Acquisition {
     const plainWillDo = this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
     this.#route.failed(place, failure, plainWillDo, this.#shell.network.now());
     this.#log(describePlace(place), describeFailure(failure));
+    if (failure.kind === "loop") {
+      const advice = "RELAY_HOST leads back to this program: set it to the mail server behind";
+      this.#shell.log({ event: "relay-loop", relay: describePlace(place), advice });
+    }
     this.#step();
   }
 

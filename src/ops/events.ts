@@ -123,6 +123,8 @@ export type LogEvent =
       readonly reply: string;
       readonly advice: string;
     }
+  /** RELAY_HOST leads back to this program. */
+  | { readonly event: "relay-loop"; readonly relay: string; readonly advice: string }
   /** It works again, after so many failures in a row. */
   | {
       readonly event: "relay-recovered";
@@ -270,6 +272,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },
     "relay-plaintext": { level: "warn", keys: ["relay", "reason"] },
     "relay-demands": { level: "warn", keys: ["relay", "reply", "advice"] },
+    "relay-loop": { level: "error", keys: ["relay", "advice"] },
     "relay-recovered": { level: "warn", keys: ["relay", "failures", "outMs"] },
     "relay-pressure": { level: "warn", keys: ["connectionsMax", "held", "waiting", "networks"] },
     "relay-pressure-over": { level: "warn", keys: ["connectionsMax", "lastedMs"] },
@@ -337,6 +340,7 @@ const bounds: {
   "relay-plaintext": { by: "relay", first: 1, perMinute: hourly },
   "relay-demands": { by: "relay", first: 1, perMinute: hourly },
   "relay-failed": { by: "relay", first: 3, perMinute: 1 },
+  "relay-loop": { by: "relay", first: 1, perMinute: hourly },
   "relay-recovered": { by: "relay", first: 3, perMinute: 1 },
   "relay-pressure": { by: "connectionsMax", first: 1, perMinute: 1 },
   "relay-pressure-over": { by: "connectionsMax", first: 1, perMinute: 1 },

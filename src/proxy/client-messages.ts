@@ -12,6 +12,8 @@ import type { RelayOrder, RelayReport } from "./relay-messages.ts";
 /** The operator's choices, fixed for the life of the program. */
 export interface SessionPolicy extends RecipientRules {
   readonly serverName: string;
+  /** Random, one for the life of the program: how a relay session finds out that it leads back here. */
+  readonly loopMark: string;
   readonly starttlsOffered: boolean;
   readonly bareNewline: BareNewline;
   readonly maxMessageOctets: number;

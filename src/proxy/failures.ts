@@ -29,6 +29,8 @@ export type Failure =
   | { readonly kind: "tls"; readonly stage: TlsStage; readonly detail: string }
   | { readonly kind: "auth-not-offered" }
   | { readonly kind: "extension-not-offered"; readonly keyword: "SMTPUTF8" }
+  /** The relay is this program itself. */
+  | { readonly kind: "loop" }
   | { readonly kind: "busy" }
   /** Every relay failed lately, and is left in peace for so long (relay-pauses.ts). */
   | { readonly kind: "paused"; readonly reason: string; readonly forMs: number }
@@ -59,6 +61,7 @@ export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
     case "tls-not-offered":
     case "tls":
     case "auth-not-offered":
+    case "loop":
     case "paused":
       return relayUnavailable;
     case "lost":
@@ -107,6 +110,8 @@ export function describeFailure(failure: Failure): string {
       return "relay offers neither AUTH PLAIN nor AUTH LOGIN over TLS";
     case "extension-not-offered":
       return `relay does not offer ${failure.keyword}`;
+    case "loop":
+      return "loop";
     case "busy":
       return "RELAY_MAX_CONNECTIONS reached";
     case "paused":

@@ -148,7 +148,13 @@ export class MailDialogue implements TransactionHost {
   ): void {
     this.#transaction?.abandon(verb, now);
     this.#heloName = name;
-    const { offered, reply } = answerGreeting(verb, this.#policy, this.#surroundings, tls !== undefined);
+    const { offered, reply } = answerGreeting(
+      verb,
+      name,
+      this.#policy,
+      this.#surroundings,
+      tls !== undefined,
+    );
     this.#offered = offered;
     this.#output.fill(slot, reply);
   }

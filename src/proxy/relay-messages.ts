@@ -13,6 +13,8 @@ export type RelayTls = "off" | "opportunistic" | "required" | "verify" | "implic
 
 export interface RelaySettings {
   readonly heloName: string;
+  /** What we say to a client that has our own name (offer.ts). A relay that says it is this program itself. */
+  readonly loopMark: string;
   readonly tls: RelayTls;
   readonly credentials: { readonly username: string; readonly password: string } | undefined;
   /** From the dial to the greeting, for the reply to STARTTLS, and for a TLS handshake. */

@@ -14,7 +14,7 @@
  * address that rests is dialled after all others, and then at once.
  */
 
-export type PauseKind = "connection" | "credentials";
+export type PauseKind = "connection" | "credentials" | "loop";
 
 interface PauseRule {
   /** Failures in a row that make no pause. */
@@ -26,6 +26,7 @@ interface PauseRule {
 export const pauseRules: Record<PauseKind, PauseRule> = {
   connection: { free: 1, firstMs: 1_000, longestMs: 30_000 },
   credentials: { free: 0, firstMs: 1_000, longestMs: 300_000 },
+  loop: { free: 0, firstMs: 1_000, longestMs: 300_000 },
 };
 
 /** So long behind its pause a failure is forgotten, and the next one counts as the first. */

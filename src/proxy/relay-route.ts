@@ -209,7 +209,7 @@ export class RelayRoute {
   #pause(place: RelayPlace, failure: Failure, now: number): void {
     const isLogin = isLoginRefused(failure);
     const key = isLogin ? relayKey(place.relay) : placeKey(place.relay, place.address);
-    const kind = isLogin ? "credentials" : "connection";
+    const kind = isLogin ? "credentials" : failure.kind === "loop" ? "loop" : "connection";
     this.#resting.pauses.failed(key, kind, describeFailure(failure), this.#begunAt, now);
   }
 

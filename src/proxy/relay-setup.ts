@@ -116,6 +116,7 @@ export class RelaySetup {
   }
 
   #ehloAnswered(reply: Reply): SetupMove {
+    if (reply.lines[0]?.includes(this.#settings.loopMark)) return { move: "quit", failure: { kind: "loop" } };
     const offer = parseEhloReply(reply);
     this.#offer = offer;
     const { tls, credentials } = this.#settings;

@@ -16,8 +16,9 @@ export const greeting = (serverName: string): Reply => reply(220, undefined, `${
 /** Said at once; `greeting` follows when the screening is over. */
 export const greetingBegins = (serverName: string): Reply => reply(220, undefined, `${serverName} ESMTP`);
 export const heloAccepted = (serverName: string): Reply => reply(250, undefined, serverName);
-export const ehloAccepted = (serverName: string, keywords: readonly string[]): Reply =>
-  reply(250, undefined, serverName, ...keywords);
+/** `greeting`: our name, and what may stand behind it. */
+export const ehloAccepted = (greeting: string, keywords: readonly string[]): Reply =>
+  reply(250, undefined, greeting, ...keywords);
 export const readyForTls = fixedReply(220, "2.0.0", "ready to start TLS");
 export const closing = (serverName: string): Reply => reply(221, "2.0.0", `${serverName} closing connection`);
 export const noop = fixedReply(250, "2.0.0", "ok");

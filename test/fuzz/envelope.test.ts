@@ -75,6 +75,7 @@ function policyOf({ maxRecipients, override }: Settings): SessionPolicy {
     dataTimeoutMs: 1000,
     minDataRate: 0,
     logDialogue: false,
+    loopMark: "MARK0123",
   };
 }
 

@@ -578,4 +578,12 @@ export const proxyMutants: readonly Mutant[] = [
     harm: "mail bounces for an extension that the relay in turn offers",
     tests: ["test/proxy/relay-offers.test.ts"],
   },
+  {
+    name: "our own mark is not heeded",
+    file: "proxy/relay-setup.ts",
+    find: "if (reply.lines[0]?.includes(this.#settings.loopMark))",
+    replace: "if (false)",
+    harm: "RELAY_HOST that leads back here uses up all relay connections for one mail",
+    tests: ["test/transcripts/relay-setup"],
+  },
 ];

@@ -449,6 +449,24 @@ describe("which relay", () => {
   });
 });
 
+describe("a relay that is ourselves", () => {
+  test("is found at the first mail, which goes round once, and not dialled for the next", async () => {
+    const relays = [{ host: "127.0.0.1", port: 0 }];
+    const proxy = new TestProxy([], { pool: { relays } });
+    const [relay] = relays;
+    if (relay !== undefined) relay.port = proxy.port;
+    for (let mails = 0; mails < 5; mails += 1) expect(await proxy.mail(body)).toStartWith("451 4.4.1 ");
+    expect(proxy.network.dialled.length).toBe(1);
+    expect(proxy.transactions.map(({ reason }) => reason?.slice(0, 4))).toEqual(Array(5).fill("loop"));
+    const lines = proxy.events.map(({ event }) => event);
+    expect(lines.filter((event) => event === "relay-loop").length).toBe(1);
+    await eventually(() => proxy.server.sessions === 0, "all have left");
+    // Of the first mail: its session, what it was told, and the session that it made.
+    expect(proxy.events.length).toBeLessThan(5 * 4 + 4);
+    await proxy.stop();
+  });
+});
+
 describe("a relay that refuses us", () => {
   /** Mails one behind the other for so long; returns how many were told 451 4.4.1. */
   async function hammer(proxy: TestProxy, forMs: number): Promise<number> {

@@ -228,6 +228,7 @@ export class TestProxy {
       },
       policy: {
         serverName: "proxy.test",
+        loopMark: "MARK0123",
         starttlsOffered: bent.tls !== undefined,
         bareNewline: "reject",
         maxMessageOctets: 300 * 1024 * 1024,
@@ -244,6 +245,7 @@ export class TestProxy {
       },
       pool: {
         heloName: "proxy.test",
+        loopMark: "MARK0123",
         tls: "off",
         credentials: undefined,
         connectTimeoutMs: 5_000,

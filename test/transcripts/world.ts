@@ -25,6 +25,8 @@ import { configOf, screeningOf, screeningOptions, type WorldScreening } from "./
 /** 2026-11-23 12:00:00 UTC, a Monday. */
 export const unixEpochMs = Date.UTC(2026, 10, 23, 12);
 
+const loopMark = "MARK0123";
+
 /** How often something may be due at one instant: more is a deadline that does not move. */
 const turnsAtOnceMax = 100;
 
@@ -69,8 +71,8 @@ export class World {
   constructor(options: Readonly<Record<string, string>>) {
     const { CLIENT = "192.0.2.1", ADDRESSES = "198.51.100.1", ASKED = "all", ...others } = options;
     this.config = configOf(others);
-    this.policy = sessionPolicy(this.config);
-    this.settings = relaySettings(this.config);
+    this.policy = { ...sessionPolicy(this.config), loopMark };
+    this.settings = { ...relaySettings(this.config), loopMark };
     const screened = screeningOptions.some((name) => others[name] !== undefined);
     this.screening = screened ? screeningOf(this.config) : undefined;
     this.slots = new TarpitSlots(this.config.maxTarpitted);

@@ -1,0 +1,70 @@
+/**
+ * Whether RELAY_HOST is this program itself: an address of this host with a port that we listen on. Mail would come
+ * back until all relay connections are used up.
+ * Only what is certain at the start is told. A loop through a translation of addresses, or over a socket of systemd's
+ * whose address we do not know, is found at the dial (proxy/offer.ts).
+ * Not here: what follows from it (serve.ts).
+ */
+import { isIPv4 } from "node:net";
+import type { ListenTarget, Network } from "../net/socket.ts";
+import type { RelayHost } from "../proxy/relay-route.ts";
+
+/** A name server that is silent holds the start up no longer. */
+const resolveMsMax = 2_000;
+
+export interface OwnRelays {
+  /** All addresses of the relay are ours. */
+  readonly faults: readonly string[];
+  /** Some are. */
+  readonly warnings: readonly string[];
+}
+
+/** `ownAddresses`: of this host's interfaces, loopback included. */
+export async function findOwnRelays(
+  network: Network,
+  relays: readonly RelayHost[],
+  targets: readonly ListenTarget[],
+  ownAddresses: readonly string[],
+): Promise<OwnRelays> {
+  const faults: string[] = [];
+  const warnings: string[] = [];
+  for (const relay of relays.filter(({ port }) => targets.some((target) => portOf(target) === port))) {
+    const addresses = await resolve(network, relay.host);
+    const own = addresses.filter((address) => isOurs(address, relay.port, targets, ownAddresses));
+    if (own.length === 0) continue;
+    const isAll = own.length === addresses.length;
+    const what = `${relay.host} port ${relay.port} is this program itself (${own.join(", ")})`;
+    if (isAll) faults.push(`RELAY_HOST: ${what}: set it to the mail server behind`);
+    else warnings.push(`RELAY_HOST: ${what}; its other addresses are not`);
+  }
+  return { faults, warnings };
+}
+
+async function resolve(network: Network, host: string): Promise<readonly string[]> {
+  let timer: { cancel(): void } | undefined;
+  const late = new Promise<{ readonly failure: string }>((done) => {
+    timer = network.timer(resolveMsMax, () => done({ failure: "no answer" }));
+  });
+  const found = await Promise.race([network.resolve(host), late]);
+  timer?.cancel();
+  return "addresses" in found ? found.addresses : [];
+}
+
+function portOf(target: ListenTarget): number | undefined {
+  return "port" in target ? target.port : undefined;
+}
+
+function isOurs(
+  address: string,
+  port: number,
+  targets: readonly ListenTarget[],
+  ownAddresses: readonly string[],
+): boolean {
+  const anyOfFamily = isIPv4(address) ? "0.0.0.0" : "::";
+  const isOfThisHost = ownAddresses.includes(address) || address.startsWith("127.");
+  return targets.some((target) => {
+    if (!("port" in target) || target.port !== port) return false;
+    if (target.host === address) return true;
+    return isOfThisHost && (target.host === "" || target.host === anyOfFamily);
+  });
+}
