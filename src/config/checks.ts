@@ -1,10 +1,12 @@
 /**
  * The rules between options, each of them once. Pure; works on what could be read, so that these findings are
  * reported together with those about single values.
- * Not here: whether files exist and fit together (net/ finds out, and `smtpproxy check` tells).
+ * Not here: what is doubtful in a pattern (recipient-pattern.ts); whether files exist and fit together (net/ finds
+ * out, and `smtpproxy check` tells).
  */
 import type { Finding } from "./findings.ts";
 import { OPTIONS, type Property, type Values } from "./options.ts";
+import { doubts } from "./recipient-pattern.ts";
 
 export interface Findings {
   readonly faults: readonly Finding[];
@@ -85,6 +87,8 @@ export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Prope
   }
   if (!given("validRecipients")) {
     warnings.push(found("validRecipients", "mail for everyone is relayed"));
+  } else if (draft.validRecipients !== undefined) {
+    warnings.push(...doubts(draft.validRecipients).map((reason) => found("validRecipients", reason)));
   }
   return { faults, warnings };
 }

@@ -35,7 +35,7 @@ async function check(asked: readonly dns.DnsServer[], zones: string, more: Recor
     environment: {
       RELAY_HOST: relay.host,
       RELAY_TLS: "off",
-      VALID_RECIPIENTS: "@there",
+      VALID_RECIPIENTS: "@there$",
       SERVER_NAME: "proxy.test",
       DNSBL_DOMAINS: zones,
       DNS_SERVERS: asked.map(nameOf).join(" "),

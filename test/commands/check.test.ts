@@ -28,7 +28,7 @@ function tlsOf({ cert, key }: { readonly cert: string; readonly key: string }): 
   return loaded.tls;
 }
 
-const quiet = { VALID_RECIPIENTS: "@there", SERVER_NAME: "proxy.test" };
+const quiet = { VALID_RECIPIENTS: "@there$", SERVER_NAME: "proxy.test" };
 
 async function checked(manners: RelayManners, environment: Readonly<Record<string, string>>) {
   using relay = new FakeRelay(manners);

@@ -19,7 +19,7 @@ async function started(limits: string, more: Readonly<Record<string, string>> = 
     LISTEN_ADDRESS: "127.0.0.1:0",
     RELAY_HOST: "127.0.0.1:9",
     SERVER_NAME: "proxy.test",
-    VALID_RECIPIENTS: "@there",
+    VALID_RECIPIENTS: "@there$",
     ...more,
   };
   await using service = new Service(environment, [String(prlimit), `--nofile=${limits}`]);

@@ -31,7 +31,7 @@ function loadFrom({
   return load({ args, environment, hostName, readFile, positionals });
 }
 
-const RELAY = { RELAY_HOST: "relay.example", VALID_RECIPIENTS: "." };
+const RELAY = { RELAY_HOST: "relay.example", VALID_RECIPIENTS: "@ours$" };
 
 function loaded(given: Given): Extract<Loaded, { ok: true }> {
   const result = loadFrom(given);
@@ -85,7 +85,7 @@ test("the defaults", () => {
     logFormat: "text",
     logLevel: "info",
   });
-  expect(validRecipients?.source).toBe(".");
+  expect(validRecipients?.source).toBe("@ours$");
   expect(warnings).toEqual([]);
   expect(sources.get("relayHosts")).toBe("environment");
   expect(PROPERTIES.filter((property) => sources.get(property) === "default")).toHaveLength(
@@ -403,6 +403,16 @@ describe("rules between options", () => {
     expect(warnings({ VALID_RECIPIENTS: "" })).toEqual([
       "VALID_RECIPIENTS (not set): mail for everyone is relayed",
     ]);
+  });
+
+  test("a doubtful VALID_RECIPIENTS: one warning for each doubt", () => {
+    const doubtful = warnings({ VALID_RECIPIENTS: "/me@example.com/\n" });
+    expect(doubtful.map((warning) => warning.split(/[,;]/)[0])).toEqual([
+      "VALID_RECIPIENTS (environment): begins or ends with a blank or a line end",
+      "VALID_RECIPIENTS (environment): has slashes around it",
+      "VALID_RECIPIENTS (environment): is not anchored at its end",
+    ]);
+    expect(faults({ environment: { ...RELAY, VALID_RECIPIENTS: "(" } })).toHaveLength(1);
   });
 
   test("the host's name", () => {

@@ -135,6 +135,22 @@ export const programMutants: readonly Mutant[] = [
     tests: load,
   },
   {
+    name: "one anchored alternative vouches for all",
+    file: "config/recipient-pattern.ts",
+    find: "if (!alternatives.every(isEnded)) {",
+    replace: "if (!alternatives.some(isEnded)) {",
+    harm: "a pattern that lets strangers' domains through is not warned of",
+    tests: ["test/config/recipient-pattern.test.ts"],
+  },
+  {
+    name: "anchor that may be left out counts",
+    file: "config/recipient-pattern.ts",
+    find: "    if (piece.isOptional) return false;\n",
+    replace: "",
+    harm: "a pattern that lets strangers' domains through is not warned of",
+    tests: ["test/config/recipient-pattern.test.ts"],
+  },
+  {
     name: "flag given twice is no fault",
     file: "config/arguments.ts",
     find: `fault(flag, "is given twice");`,
