@@ -10,13 +10,17 @@ import { bareEnvironment, binary, cleanUp, temporaryFolder } from "./support.ts"
 
 const folder = temporaryFolder();
 let relay: FakeRelay;
+/** Of a port that cannot be had. */
+let occupant: FakeRelay;
 
 beforeAll(() => {
   binary();
   relay = new FakeRelay();
+  occupant = new FakeRelay();
 }, 60_000);
 afterAll(() => {
   relay[Symbol.dispose]();
+  occupant[Symbol.dispose]();
   cleanUp();
 });
 
@@ -74,7 +78,7 @@ const commands: Readonly<Record<string, () => Command>> = {
   }),
   "the log of a start that fails": () => ({
     args: ["serve"],
-    environment: { RELAY_HOST: relay.host, LISTEN_ADDRESS: relay.host, SERVER_NAME: "proxy.test" },
+    environment: { RELAY_HOST: relay.host, LISTEN_ADDRESS: occupant.host, SERVER_NAME: "proxy.test" },
     first: /^time="/,
     last: /cannot listen on .*\n$/,
     on: "stderr",
