@@ -25,6 +25,7 @@ import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
 import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type ServerTls, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
 import type { Tarpit } from "./tarpit.ts";
+import type { Resting, TurnShare } from "./turn-share.ts";
 import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
 /** What looks names up; net/dns-resolver.ts fulfils it. Never rejects. */
@@ -42,6 +43,7 @@ export interface ClientSurroundings {
   readonly trusted: AddressSet;
   readonly resolver: Resolver;
   readonly tarpit: Tarpit;
+  readonly share: TurnShare;
   /** The certificate of the moment; undefined: STARTTLS is not offered. */
   readonly tls: () => ServerTls | undefined;
   /** Since a shutdown began: how long a client that was told to leave may take; undefined: there is none. */
@@ -52,7 +54,7 @@ export interface ClientSurroundings {
   left(address: string): void;
 }
 
-export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
+export class ClientConnection implements SocketHandler, RelayClient, Resting, Sleeper {
   readonly session: string;
   readonly network: string | undefined;
   readonly #shell: Shell;
@@ -68,6 +70,11 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   #congested = false;
   #over = false;
   #isLeaving = false;
+  /** The session does not want to read; and: others have their turn first. */
+  #isPaused = false;
+  #rests = false;
+  /** The socket is not this session's any more. */
+  #isTarpitted = false;
   #request: RelayRequest | undefined;
   #relay: { readonly connection: RelayConnection; readonly offer: RelayOffer } | undefined;
 
@@ -170,7 +177,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
   // --- What the timer tells ------------------------------------------------------------------------------------
 
   deadline(): number {
-    return this.#session.deadline();
+    return this.#rests ? Number.POSITIVE_INFINITY : this.#session.deadline();
   }
 
   wake(): void {
@@ -187,6 +194,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
       return;
     }
     this.#running = true;
+    const startedAt = this.#around.share.now();
     try {
       for (let next: ClientEvent | undefined = event; next !== undefined; next = this.#events?.shift()) {
         this.#session.receive(next, this.#shell.network.now());
@@ -198,6 +206,20 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
       this.#running = false;
     }
     this.#settle();
+    if (!this.#over && !this.#isTarpitted && this.#around.share.charge(this, startedAt)) this.#rest();
+  }
+
+  /** Not read, and commands that were read wait as well. */
+  #rest(): void {
+    this.#rests = true;
+    this.#socket.pause();
+  }
+
+  rested(): void {
+    if (!this.#rests) return;
+    this.#rests = false;
+    if (!this.#isPaused) this.#socket.resume();
+    this.#timer.update();
   }
 
   #perform(action: ClientAction): void {
@@ -227,10 +249,12 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
         this.#socket.spent(action.octets);
         break;
       case "pause":
+        this.#isPaused = true;
         this.#socket.pause();
         break;
       case "resume":
-        this.#socket.resume();
+        this.#isPaused = false;
+        if (!this.#rests) this.#socket.resume();
         break;
       case "acquire":
         this.#request = this.#around.pool.acquire(this, action.fresh);
@@ -278,6 +302,9 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
       this.#leave();
       return;
     }
+    this.#isTarpitted = true;
+    this.#rests = false;
+    this.#around.share.forget(this);
     this.#run({ type: "closed", reason: "tarpitted" });
   }
 
@@ -306,6 +333,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Sleeper {
     this.#timer.update();
     if (!this.#session.isOver || this.#over) return;
     this.#over = true;
+    this.#around.share.forget(this);
     this.#timer.stop();
     this.#around.over(this);
   }

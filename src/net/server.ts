@@ -17,6 +17,7 @@ import { SessionMemory } from "./session-memory.ts";
 import type { Shell } from "./shell.ts";
 import type { Listener, ListenTarget, ServerTls, Socket, SocketHandler } from "./socket.ts";
 import { Tarpit } from "./tarpit.ts";
+import { TurnShare } from "./turn-share.ts";
 
 export interface ServerSettings {
   readonly maxConnections: number;
@@ -84,6 +85,7 @@ export class Server {
       trusted: settings.trusted,
       resolver,
       tarpit: this.#tarpit,
+      share: new TurnShare(shell),
       farewellMs: () => (this.#isEnding ? farewellMs : undefined),
       over: (connection) => this.#over(connection),
       left,

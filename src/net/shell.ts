@@ -10,6 +10,8 @@ export interface Shell {
   log(event: LogEvent): void;
   /** Names a session: an atom, unique in the log. */
   newSessionId(): string;
+  /** Milliseconds, to measure one's own work by; the network's clock without it. A simulator's stands still meanwhile. */
+  readonly stopwatch?: () => number;
 }
 
 /** What the log says of a throw: the stack, on one line after escaping. */

@@ -88,6 +88,22 @@ export const netMutants: readonly Mutant[] = [
     tests: bunSocket,
   },
   {
+    name: "nobody has to rest",
+    file: "net/turn-share.ts",
+    find: "if (owed === undefined && ms < longMs) return false;",
+    replace: "if (owed === undefined) return false;",
+    harm: "hostile mail data costs all others their pace",
+    tests: ["test/net/turn-share.test.ts"],
+  },
+  {
+    name: "all that rest go on at once",
+    file: "net/turn-share.ts",
+    find: "if (ms > 0 && ms + took > turnMs) break;",
+    replace: "",
+    harm: "with many hostile clients a turn takes as long as all of them",
+    tests: ["test/net/turn-share.test.ts"],
+  },
+  {
     name: "ciphertext is taken for commands",
     file: "net/bun-socket.ts",
     find: "secured !== (this.#stream !== this.#raw) || this.#phase",

@@ -89,6 +89,8 @@ export class World {
   readonly #known: ReadonlySet<string>;
   /** All that clients may say. */
   readonly #saidSomewhere: string;
+  readonly #work: Random;
+  #workedMs = 0;
   #accepting: SessionJudge | undefined;
   #violation: Violation | undefined;
   #shutdown: "none" | "begun" | "done" = "none";
@@ -104,6 +106,7 @@ export class World {
     if (!loaded.ok) throw new Error(loaded.fault);
     this.#settings = loaded.settings;
     const random = new Random(scenario.seed).fork("network");
+    this.#work = new Random(scenario.seed).fork("work");
     this.#network = new FakeNetwork(this.#clock, random, (error) => this.#fault(error), unixEpochMs);
     const { policy, trusted } = this.#settings;
     const { VALID_RECIPIENTS } = scenario.options;
@@ -147,6 +150,7 @@ export class World {
       network: watched,
       log: (event: LogEvent) => this.#log(event),
       newSessionId: () => this.#newSessionId(),
+      stopwatch: () => this.#workMs(),
     };
     const tls: ServerTls | undefined = policy.starttlsOffered ? newTls() : undefined;
     this.#server = new Server(shell, this.#settings, new ZoneResolver(this.#clock, scenario.zones), tls);
@@ -260,6 +264,12 @@ export class World {
   }
 
   // --- What the program does -------------------------------------------------------------------------------------
+
+  /** Now and then a client's events take so long that it has to rest. */
+  #workMs(): number {
+    if (this.#work.chance(0.05)) this.#workedMs += this.#work.between(1, 6);
+    return this.#workedMs;
+  }
 
   #newSessionId(): string {
     const judge = this.#accepting;
