@@ -21,6 +21,7 @@ import { checkDnsbl } from "./check-dnsbl.ts";
 import { conclusion, type Finding, formatFinding } from "./check-finding.ts";
 import { Progress } from "./check-progress.ts";
 import { describeFault, type Probe, type ProbeSuccess, probe, relayAddresses } from "./check-relay.ts";
+import { addressesOfThisHost, findOwnRelays } from "./own-relay.ts";
 import { complain, print, shown } from "./print.ts";
 import { exitConfig, explain, loadOrExplain, serverSettings } from "./settings.ts";
 
@@ -44,6 +45,7 @@ export async function check(args: readonly string[]): Promise<number> {
     })),
   );
   await tell(checkCertificate(config, Date.now()));
+  await tell(await checkOwnRelays(config));
   // All at once, told in the operator's order: the wait is that of the slowest.
   const zones = progress.during("the DNSBL zones", checkDnsbl(config));
   const settings = serverSettings(config);
@@ -66,6 +68,19 @@ function withoutKeys(config: Config): Config {
 }
 
 // --- The relays ------------------------------------------------------------------------------------------------
+
+/** Nothing listens here, so a relay that is the service itself would look as good as any. */
+async function checkOwnRelays({ relayHosts, listenAddresses }: Config): Promise<readonly Finding[]> {
+  const network = new BunNetwork((error) => explain([describeFault(error)]));
+  const found = await findOwnRelays(network, relayHosts, listenAddresses, addressesOfThisHost());
+  const finding = (verdict: Finding["verdict"], text: string): Finding => {
+    return { verdict, about: "RELAY_HOST", text: text.replace("RELAY_HOST: ", "") };
+  };
+  return [
+    ...found.faults.map((text) => finding("FAILED", text)),
+    ...found.warnings.map((text) => finding("warning", text)),
+  ];
+}
 
 /** A relay out of reach beside one that works costs time, not mail. */
 async function checkRelays(

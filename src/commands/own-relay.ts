@@ -3,9 +3,10 @@
  * back until all relay connections are used up.
  * Only what is certain at the start is told. A loop through a translation of addresses, or over a socket of systemd's
  * whose address we do not know, is found at the dial (proxy/offer.ts).
- * Not here: what follows from it (serve.ts).
+ * Not here: what follows from it (serve.ts, check.ts).
  */
 import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
 import type { ListenTarget, Network } from "../net/socket.ts";
 import type { RelayHost } from "../proxy/relay-route.ts";
 
@@ -38,6 +39,11 @@ export async function findOwnRelays(
     else warnings.push(`RELAY_HOST: ${what}; its other addresses are not`);
   }
   return { faults, warnings };
+}
+
+/** Of this host's interfaces. */
+export function addressesOfThisHost(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
 }
 
 async function resolve(network: Network, host: string): Promise<readonly string[]> {

@@ -4,7 +4,6 @@
  * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
-import { networkInterfaces } from "node:os";
 import { describe } from "../config/findings.ts";
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
@@ -23,7 +22,7 @@ import { Log } from "../ops/log.ts";
 import { clientKey } from "../screening/addresses.ts";
 import { commit, version } from "../version.ts";
 import { CertificateWatch, lookMs } from "./certificate-watch.ts";
-import { findOwnRelays } from "./own-relay.ts";
+import { addressesOfThisHost, findOwnRelays } from "./own-relay.ts";
 import { type Running, reload } from "./reload.ts";
 import { exitConfig, explainStart, loadOrLog, nameServers, resolverOf, serverSettings } from "./settings.ts";
 
@@ -92,7 +91,7 @@ export async function serve(args: readonly string[]): Promise<number> {
     inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
   checkDescriptors(shell, config, targets.length);
 
-  const ownRelays = await findOwnRelays(shell.network, config.relayHosts, targets, ownAddresses());
+  const ownRelays = await findOwnRelays(shell.network, config.relayHosts, targets, addressesOfThisHost());
   for (const warning of ownRelays.warnings) shell.log({ event: "configuration", warning });
   if (ownRelays.faults.length > 0) {
     log.flush();
@@ -125,10 +124,6 @@ export async function serve(args: readonly string[]): Promise<number> {
   events.settle(true);
   log.flush();
   return 0;
-}
-
-function ownAddresses(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
 }
 
 function makeShell(events: EventLog): Shell & { readonly network: BunNetwork } {

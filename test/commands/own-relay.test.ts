@@ -46,6 +46,23 @@ test("serve does not start with a RELAY_HOST that is itself", async () => {
   expect(stderr).not.toContain("listening");
 });
 
+test("check finds it too, though the service beside it answers", async () => {
+  using service = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => void socket.write("220 proxy.test ESMTP\r\n"),
+      data: (socket) => void socket.write("250 ok\r\n"),
+    },
+  });
+  const address = `127.0.0.1:${service.port}`;
+  const environment = { RELAY_HOST: address, LISTEN_ADDRESS: address, SERVER_NAME: "proxy.test" };
+  const { status, stdout } = await run(["check"], { environment });
+  expect(status).toBe(1);
+  expect(stdout).toContain(`FAILED   RELAY_HOST: 127.0.0.1 port ${service.port} is this program itself`);
+  expect(stdout).toMatch(/FAILED {3}mail cannot be relayed: RELAY_HOST\n$/);
+});
+
 describe("RELAY_HOST", () => {
   test.each(cases)("%s port %d, listening on %j: is ourselves: %p", async (host, port, targets, isOurs) => {
     const { faults, warnings } = await findOwnRelays(networkOf({}), [{ host, port }], targets, own);
