@@ -1,7 +1,8 @@
 /**
  * A reload (SIGHUP): the configuration and the certificate are read again. The certificate is taken over; of everything
  * else it is told what has changed and needs a restart. With any fault nothing changes.
- * What came from the environment cannot be read again: the system sets it at the start of a process only.
+ * What came from the environment cannot be read again: the system sets it at the start of a process only. systemd's
+ * credentials are copies that were made then, too, and that is told as well.
  * Not here: when a reload is asked for (serve.ts), the certificate's rules (certificate-watch.ts).
  */
 import { parseArguments } from "../config/arguments.ts";
@@ -45,7 +46,11 @@ export function reload(running: Running, date: number): Reloaded {
     changed.delete("serverKey");
   }
   const { configFile } = parseArguments(args, 0);
-  const fromEnvironment = [...loaded.sources.values()].includes("environment");
+  const files = [configFile, serverCert, serverKey, loaded.config.relayCa, loaded.config.relayPasswordFile];
+  const stale = [
+    ...([...loaded.sources.values()].includes("environment") ? ["environment"] : []),
+    ...(files.some(isCredential) ? ["credentials"] : []),
+  ];
   return {
     config: taken ? { ...config, serverCert, serverKey } : config,
     report: {
@@ -58,13 +63,18 @@ export function reload(running: Running, date: number): Reloaded {
       restartNeeded: listed(
         PROPERTIES.filter((property) => changed.has(property)).map((property) => OPTIONS[property].name),
       ),
-      notReadAgain: fromEnvironment ? "environment" : undefined,
+      notReadAgain: listed(stale),
       reason: undefined,
     },
   };
 }
 
 const certificateOptions = [OPTIONS.serverCert.name, OPTIONS.serverKey.name];
+
+function isCredential(path: string | undefined): boolean {
+  const { CREDENTIALS_DIRECTORY: folder } = process.env;
+  return folder !== undefined && folder !== "" && path?.startsWith(`${folder}/`) === true;
+}
 
 function failed({ config }: Running, reason: string): Reloaded {
   const nothing = { readAgain: undefined, restartNeeded: undefined, notReadAgain: undefined };

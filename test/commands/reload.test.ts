@@ -116,6 +116,15 @@ describe("SIGHUP", () => {
     expect((await reloaded(service)).not_read_again).toBe("environment");
   });
 
+  test("a credential is a copy of the start, and that is told", async () => {
+    install(authority.issue("mx", "DNS:proxy.test"));
+    write();
+    await using service = await started({ CREDENTIALS_DIRECTORY: folder });
+    expect((await reloaded(service)).not_read_again).toBe("credentials");
+    await using elsewhere = await started({ CREDENTIALS_DIRECTORY: "/run/credentials/other.service" });
+    expect((await reloaded(elsewhere)).not_read_again).toBeUndefined();
+  });
+
   test("with a fault in the configuration nothing changes, the certificate neither", async () => {
     const [old, renewed] = [
       authority.issue("old", "DNS:proxy.test"),
