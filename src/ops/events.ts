@@ -31,6 +31,8 @@ export type TransactionEvent = {
   readonly from: string;
   /** Accepted recipients, joined by commas; cut where the log cuts. */
   readonly to: string;
+  /** OVERRIDE_RECIPIENT, where the relay was given that in the place of all these. */
+  readonly relayTo: string | undefined;
   readonly recipients: number;
   readonly refusedRecipients: number;
   /** Size of the mail data as far as it came, RFC 1870. */
@@ -88,6 +90,8 @@ export type LogEvent =
       readonly transactions: number;
       readonly commands: number;
       readonly errors: number;
+      /** Refusals of recipients and commands that have no line of their own, for there were too many. */
+      readonly unlogged: number | undefined;
       readonly end: string;
       readonly totalMs: number;
     }
@@ -99,6 +103,10 @@ export type LogEvent =
       readonly helo: string;
       readonly from: string;
       readonly to: string;
+      /** "rules", "screening", "relay", or "relay trouble": it is out of reach, or broke the session. */
+      readonly by: string;
+      /** OVERRIDE_RECIPIENT, where the relay was asked for that. */
+      readonly relayTo: string | undefined;
       readonly reply: string;
     }
   | {
@@ -237,6 +245,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
         "protocol",
         "from",
         "to",
+        "relayTo",
         "recipients",
         "refusedRecipients",
         "octets",
@@ -262,11 +271,22 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     "connection-refused": { level: "warn", keys: ["client", "reply", "connections"] },
     session: {
       level: "info",
-      keys: ["session", "client", "helo", "tls", "transactions", "commands", "errors", "end", "totalMs"],
+      keys: [
+        "session",
+        "client",
+        "helo",
+        "tls",
+        "transactions",
+        "commands",
+        "errors",
+        "unlogged",
+        "end",
+        "totalMs",
+      ],
     },
     "recipient-refused": {
       level: "info",
-      keys: ["session", "transaction", "client", "helo", "from", "to", "reply"],
+      keys: ["session", "transaction", "client", "helo", "from", "to", "by", "relayTo", "reply"],
     },
     "command-refused": { level: "info", keys: ["session", "client", "command", "reply"] },
     "relay-failed": { level: "warn", keys: ["session", "relay", "reason"] },

@@ -34,6 +34,11 @@ export class ClientOutput {
     this.emit({ type: "log", event });
   }
 
+  /** A line of which one session may cause many. */
+  logRefusal(event: Extract<LogEvent, { event: "recipient-refused" | "command-refused" }>): void {
+    if (this.#tally.admitsRefusalLine()) this.log(event);
+  }
+
   /** Octets given out and not handed over yet. */
   get octets(): number {
     return this.#octets;
@@ -57,7 +62,13 @@ export class ClientOutput {
   refuse(slot: Slot, reply: Reply, { shown }: ReadCommand): void {
     const { session, address: client } = this.#facts;
     this.fill(slot, reply);
-    this.log({ event: "command-refused", session, client, command: shown, reply: describeReply(reply) });
+    this.logRefusal({
+      event: "command-refused",
+      session,
+      client,
+      command: shown,
+      reply: describeReply(reply),
+    });
   }
 
   heard(read: ReadCommand): void {

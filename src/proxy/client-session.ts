@@ -238,7 +238,7 @@ export class ClientSession {
         const rest = transaction.octets(this.#input.takeRest(), now);
         if (rest !== undefined) this.#input.push(rest);
         if (transaction.isBeyondPatience) {
-          this.#endMailData(catalogue.messageTooBig, "mail data too long", now);
+          this.#endMailData(catalogue.tooMuchMailData, "mail data too long", now);
         }
       } else if (this.#waits.isCongested) {
         break;
@@ -260,7 +260,9 @@ export class ClientSession {
     if (waits && this.#transaction?.takesRecipients !== true) return false;
     const read = this.#input.peek(this.#dialogue.offered);
     if (read === undefined) return false;
-    const tooManyErrors = this.#tally.errors >= this.#policy.maxErrors && read.command.verb !== "QUIT";
+    const { maxErrors } = this.#policy;
+    const tooManyErrors = this.#tally.errors >= maxErrors && read.command.verb !== "QUIT";
+    const inVain = this.#tally.errors + this.#tally.inVain >= maxErrors && read.command.verb === "MAIL";
     if (waits && (read.command.verb !== "RCPT" || this.#output.replies.full || tooManyErrors)) return false;
     if (this.#output.replies.full) this.#flush(now);
     this.#isHeld = read.command.verb === "RCPT" && this.#gate.gate === "wait";
@@ -274,6 +276,8 @@ export class ClientSession {
     else if (tooManyErrors && this.#facts.isTrusted)
       this.#end(catalogue.tooManyErrors, "too many errors", now);
     else if (tooManyErrors) this.#punish(errorLimitReached, now);
+    else if (inVain && !this.#facts.isTrusted)
+      this.#end(catalogue.tooManyInVain, "too many mails in vain", now);
     else this.#carryOut(read, now);
     return true;
   }

@@ -8,13 +8,17 @@
  * RFC 5321 §3.3, §4.5.3.1.8.
  */
 import { assert } from "../ops/assert.ts";
+import type { LogEvent } from "../ops/events.ts";
 import { tooManyRecipients, utf8AddressRefused } from "../smtp/catalogue.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
 import { formatPath, isAscii, type Mailbox, type ReversePath } from "../smtp/paths.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
-import type { ClientAction, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
-import { judgeRecipient, type RecipientVerdict } from "./recipients.ts";
+import type { SessionPolicy, TransactionOrigin } from "./client-messages.ts";
+import { judgeRecipient, type RecipientVerdict, withAddress } from "./recipients.ts";
 import type { Slot } from "./reply-queue.ts";
+
+/** Who refused a recipient: our rules or screening, the relay in its own words, or trouble between us and it. */
+export type Refuser = "rules" | "screening" | "relay" | "relay trouble";
 
 /** One RCPT to the relay and the client's commands that wait for its answer. */
 export interface Recipient {
@@ -25,8 +29,10 @@ export interface Recipient {
 }
 
 export interface EnvelopeHost {
-  emit(action: ClientAction): void;
   fill(slot: Slot, reply: Reply): void;
+  /** A recipient beyond MAX_RECIPIENTS was refused. */
+  overshot(): void;
+  logRefusal(event: Extract<LogEvent, { event: "recipient-refused" }>): void;
 }
 
 export class Envelope {
@@ -64,6 +70,11 @@ export class Envelope {
     return this.#accepted;
   }
 
+  /** Where the relay was asked to deliver, if not to the addresses that the client wrote. */
+  get relayTo(): string | undefined {
+    return this.#accepted.length === 0 ? undefined : this.#policy.overrideRecipient;
+  }
+
   get refused(): number {
     return this.#refused;
   }
@@ -72,23 +83,45 @@ export class Envelope {
     return this.#lastRefusal;
   }
 
+  /** A relay's reply to the message speaks of the address that the client wrote, if there is one. */
+  asWritten(reply: Reply): Reply {
+    const [address] = this.#accepted;
+    return address === undefined ? reply : this.#asWritten(reply, address);
+  }
+
+  #asWritten(reply: Reply, address: string): Reply {
+    const { overrideRecipient } = this.#policy;
+    return overrideRecipient === undefined ? reply : withAddress(reply, overrideRecipient, address);
+  }
+
   /** Takes a RCPT. Returns what the relay has to be asked, if it has. `verdict`: what all that are ours hear now. */
   rcpt(
     path: Mailbox,
     parameters: RcptParameters,
     slot: Slot,
-    verdict: Reply | undefined,
+    verdict: { readonly reply: Reply; readonly by?: Refuser } | undefined,
   ): Recipient | undefined {
     const { address } = path;
-    const judged = this.#judge(path, parameters, verdict);
-    if (judged.verdict === "refused") {
-      this.#refuse(address, slot, judged.reply);
-      return undefined;
-    }
+    const judged = this.#judge(path, parameters);
+    const { by = "relay" } = verdict ?? {};
+    if (judged.verdict === "refused") this.#refuse(address, slot, judged.reply, "rules");
+    else if (verdict !== undefined) this.#refuse(address, slot, verdict.reply, by);
+    else if (this.#ours >= this.#policy.maxRecipients) {
+      this.#host.overshot();
+      this.#refuse(address, slot, tooManyRecipients, "rules");
+    } else return this.#take(judged.relayAddress, address, parameters, slot);
+    return undefined;
+  }
+
+  #take(
+    relayAddress: string,
+    address: string,
+    parameters: RcptParameters,
+    slot: Slot,
+  ): Recipient | undefined {
     this.#ours += 1;
     const [shared] = this.#policy.overrideRecipient === undefined ? [] : this.#recipients;
     if (shared === undefined) {
-      const { relayAddress } = judged;
       const recipient: Recipient = {
         relayAddress,
         parameters,
@@ -103,14 +136,10 @@ export class Envelope {
     return undefined;
   }
 
-  #judge(path: Mailbox, { orcpt = "" }: RcptParameters, verdict: Reply | undefined): RecipientVerdict {
+  #judge(path: Mailbox, { orcpt = "" }: RcptParameters): RecipientVerdict {
     const utf8 = path.utf8 || !isAscii(orcpt);
     if (utf8 && !this.parameters.smtputf8) return { verdict: "refused", reply: utf8AddressRefused };
-    const judged = judgeRecipient(path, this.#policy);
-    if (judged.verdict === "refused") return judged;
-    if (verdict !== undefined) return { verdict: "refused", reply: verdict };
-    if (this.#ours >= this.#policy.maxRecipients) return { verdict: "refused", reply: tooManyRecipients };
-    return judged;
+    return judgeRecipient(path, this.#policy);
   }
 
   /** The relay answered the oldest RCPT that it has not answered. */
@@ -127,43 +156,45 @@ export class Envelope {
   }
 
   /** No answer will come: all that wait for one hear this. */
-  refuseWaiting(reply: Reply): void {
+  refuseWaiting(reply: Reply, by: Refuser): void {
     for (const recipient of this.#recipients) {
-      for (const { slot, address } of recipient.waiting.splice(0)) this.#refuse(address, slot, reply);
+      for (const { slot, address } of recipient.waiting.splice(0)) {
+        this.#refuse(address, slot, this.#asWritten(reply, address), by);
+      }
     }
   }
 
-  #answer(address: string, slot: Slot, reply: Reply): void {
+  #answer(address: string, slot: Slot, original: Reply): void {
+    const reply = this.#asWritten(original, address);
     if (reply.code >= 400) {
-      this.#refuse(address, slot, reply);
+      this.#refuse(address, slot, reply, "relay");
     } else {
       this.#accepted.push(address);
       this.#host.fill(slot, reply);
     }
   }
 
-  #refuse(address: string, slot: Slot, reply: Reply): void {
-    this.noteRefusal(address, reply);
+  #refuse(address: string, slot: Slot, reply: Reply, by: Refuser): void {
+    this.noteRefusal(address, reply, by);
     this.#host.fill(slot, reply);
   }
 
   /** Counts and logs a refusal that the client hears from somebody else. */
-  noteRefusal(address: string, reply: Reply): void {
+  noteRefusal(address: string, reply: Reply, by: Refuser): void {
     this.#refused += 1;
     this.#lastRefusal = reply;
     const { session, id, address: client, heloName } = this.#origin;
-    this.#host.emit({
-      type: "log",
-      event: {
-        event: "recipient-refused",
-        session,
-        transaction: id,
-        client,
-        helo: heloName,
-        from: formatPath(this.path),
-        to: address,
-        reply: describeReply(reply),
-      },
+    this.#host.logRefusal({
+      event: "recipient-refused",
+      session,
+      transaction: id,
+      client,
+      helo: heloName,
+      from: formatPath(this.path),
+      to: address,
+      by,
+      relayTo: by === "relay" ? this.#policy.overrideRecipient : undefined,
+      reply: describeReply(reply),
     });
   }
 }

@@ -13,7 +13,7 @@ import {
   relayOutcomeUnknown,
   relayUnavailable,
 } from "../smtp/catalogue.ts";
-import { asTemporary, describeReply, type Reply, withEnhancedCode } from "../smtp/replies.ts";
+import { asTemporary, describeReply, presentable, type Reply, withEnhancedCode } from "../smtp/replies.ts";
 import { isDemand } from "./relay-demands.ts";
 import { describeTls, type TlsStage } from "./tls-trouble.ts";
 
@@ -82,12 +82,12 @@ const lossReplies: Record<FailureStage, Reply> = {
 };
 
 /**
- * A relay's reply as the client hears it: verbatim, but for 421, which speaks of a connection not the client's, and for
+ * A relay's reply as the client hears it: verbatim as far as that is presentable, but for 421, which speaks of a connection not the client's, and for
  * what is wanted of us and not of the client.
  */
 export function relayReply(reply: Reply): Reply {
   if (isDemand(reply)) return relayDemands;
-  return reply.code === 421 ? asTemporary(reply) : withEnhancedCode(reply);
+  return presentable(reply.code === 421 ? asTemporary(reply) : withEnhancedCode(reply));
 }
 
 /** Why a relay's reply is not the client's answer as it was said; undefined: it is. One line for the log. */

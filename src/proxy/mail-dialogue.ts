@@ -9,6 +9,7 @@
  * RFC 5321 §4.1.1, §4.1.4.
  */
 import { assert } from "../ops/assert.ts";
+import type { LogEvent, Outcome } from "../ops/events.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Command } from "../smtp/commands.ts";
 import type { Offered } from "../smtp/parameters.ts";
@@ -24,9 +25,10 @@ import type {
 import type { ClientOutput } from "./client-output.ts";
 import type { Gate } from "./client-screening.ts";
 import type { MalformedCommand, ReadCommand } from "./command-reader.ts";
-import { answerGreeting, messageOctetsMax, nothingOffered } from "./offer.ts";
+import { answerGreeting, nothingOffered } from "./offer.ts";
 import type { Slot } from "./reply-queue.ts";
 import type { SessionTally } from "./session-tally.ts";
+import { sizeLimit } from "./size-limit.ts";
 import { Transaction, type TransactionHost } from "./transaction.ts";
 
 /** All but those that are the session's own. */
@@ -47,6 +49,8 @@ export class MailDialogue implements TransactionHost {
   #heloName: string | undefined;
   #offered: Offered = nothingOffered;
   #transaction: Transaction | undefined;
+  /** At the start of the transaction: one whose replies count as errors does not count once more. */
+  #errorsBefore = 0;
 
   /** `mailDataBegins`: the client was told 354. */
   constructor(
@@ -171,10 +175,6 @@ export class MailDialogue implements TransactionHost {
       this.#output.refuse(slot, catalogue.nestedMail, read);
       return;
     }
-    if ((command.parameters.size ?? 0) > messageOctetsMax(this.#policy, this.#surroundings)) {
-      this.#output.refuse(slot, catalogue.messageTooBig, read);
-      return;
-    }
     this.#tally.transactions += 1;
     const origin: TransactionOrigin = {
       ...this.#facts,
@@ -185,7 +185,10 @@ export class MailDialogue implements TransactionHost {
       unixEpochMs: this.#surroundings.unixEpochMs,
     };
     this.#transaction = new Transaction(this, this.#policy, origin, command, now);
-    this.#output.fill(slot, catalogue.mailAccepted);
+    this.#errorsBefore = this.#tally.errors;
+    const limit = sizeLimit(this.#policy.maxMessageOctets, this.#surroundings.relayOffer);
+    if ((command.parameters.size ?? 0) > limit.octetsMax) this.#transaction.refuseSize(limit, slot, now);
+    else this.#output.fill(slot, catalogue.mailAccepted);
   }
 
   #rcpt(
@@ -218,8 +221,17 @@ export class MailDialogue implements TransactionHost {
     this.#mailDataBegins(now);
   }
 
-  over(relayed: boolean): void {
+  logRefusal(event: Extract<LogEvent, { event: "recipient-refused" }>): void {
+    this.#output.logRefusal(event);
+  }
+
+  overshot(): void {
+    this.#tally.countOvershoot();
+  }
+
+  over(outcome: Outcome, isProbe: boolean): void {
     this.#transaction = undefined;
-    if (relayed) this.#tally.forgive();
+    if (outcome === "relayed") this.#tally.mailRelayed();
+    else if (!isProbe && this.#tally.errors === this.#errorsBefore) this.#tally.inVain += 1;
   }
 }

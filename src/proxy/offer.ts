@@ -11,6 +11,7 @@ import { ehloAccepted, heloAccepted } from "../smtp/catalogue.ts";
 import type { Offered } from "../smtp/parameters.ts";
 import type { Reply } from "../smtp/replies.ts";
 import type { SessionPolicy, Surroundings } from "./client-messages.ts";
+import { sizeLimit } from "./size-limit.ts";
 
 export const nothingOffered: Offered = { extended: false, smtputf8: false, dsn: false };
 
@@ -26,7 +27,7 @@ export function answerGreeting(
   if (verb === "HELO") return { offered: nothingOffered, reply: heloAccepted(serverName) };
   const { relayOffer } = surroundings;
   const offered = { extended: true, smtputf8: relayOffer.smtputf8, dsn: relayOffer.dsn };
-  const size = `SIZE ${messageOctetsMax(policy, surroundings)}`;
+  const size = `SIZE ${sizeLimit(policy.maxMessageOctets, relayOffer).octetsMax}`;
   const keywords = ["PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"];
   if (policy.starttlsOffered && !tlsActive) keywords.push("STARTTLS");
   if (offered.smtputf8) keywords.push("SMTPUTF8");
@@ -34,10 +35,4 @@ export function answerGreeting(
   const isOwnName = clientName.toLowerCase() === serverName.toLowerCase();
   const greeting = isOwnName ? `${serverName} mark ${loopMark}` : serverName;
   return { offered, reply: ehloAccepted(greeting, keywords) };
-}
-
-/** The largest message that has a chance, in octets. */
-export function messageOctetsMax({ maxMessageOctets }: SessionPolicy, { relayOffer }: Surroundings): number {
-  const relayOctetsMax = relayOffer.sizeOctetsMax ?? 0;
-  return relayOctetsMax > 0 ? Math.min(relayOctetsMax, maxMessageOctets) : maxMessageOctets;
 }

@@ -9,24 +9,26 @@
  * A reused relay connection that is lost before anything was answered is replaced by a fresh one, once and silently:
  * nothing was told to the client yet, and the relay took nothing.
  *
- * Not here: reading commands (client-session.ts); recipients and their answers (envelope.ts); SMTP to the relay
- * (relay-session.ts).
+ * Not here: reading commands (client-session.ts); recipients and their answers (envelope.ts); the log line
+ * (transaction-record.ts); SMTP to the relay (relay-session.ts).
  * Rejected: to hold the body until the relay is known to be alive. It would be a spool.
  * RFC 5321 §3.3, §4.1.1, §6.1; RFC 1047.
  */
 import { assert } from "../ops/assert.ts";
-import type { LogEvent, Outcome } from "../ops/events.ts";
+import type { Outcome } from "../ops/events.ts";
 import { noValidRecipients, rcptFirst } from "../smtp/catalogue.ts";
 import { MailDataScanner } from "../smtp/mail-data.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
-import { formatPath, type Mailbox, type ReversePath } from "../smtp/paths.ts";
-import { describeReply, type Reply } from "../smtp/replies.ts";
-import { protocolKeyword, receivedLine } from "../smtp/trace.ts";
-import type { RelayFacts, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
-import { Envelope, type EnvelopeHost, type Recipient } from "./envelope.ts";
+import type { Mailbox, ReversePath } from "../smtp/paths.ts";
+import type { Reply } from "../smtp/replies.ts";
+import { receivedLine } from "../smtp/trace.ts";
+import type { ClientAction, RelayFacts, SessionPolicy, TransactionOrigin } from "./client-messages.ts";
+import { Envelope, type EnvelopeHost, type Recipient, type Refuser } from "./envelope.ts";
 import { describeDemand, describeFailure, type Failure, relayReply, replyToFailure } from "./failures.ts";
 import type { RelayCommand, RelayOrder, RelayReport } from "./relay-messages.ts";
 import type { Slot } from "./reply-queue.ts";
+import { type SizeLimit, sizeLimit, tooBig } from "./size-limit.ts";
+import { outcomeOf, since, transactionEvent } from "./transaction-record.ts";
 import { callWitnesses, hearWitnesses, type Witness } from "./witnesses.ts";
 
 /** How long a client is kept waiting at RCPT for a relay connection: under the 5 minutes that it must grant. */
@@ -34,12 +36,13 @@ export const acquireMsMax = 240_000;
 
 /** What the client session does for its transaction. */
 export interface TransactionHost extends EnvelopeHost {
+  emit(action: ClientAction): void;
   /** A slot for the reply to the end of mail data. */
   openSlot(): Slot;
   /** Mail data is the client's to send from now on. */
   mailDataBegins(now: number): void;
-  /** The transaction is over. `relayed`: the message is with the relay. */
-  over(relayed: boolean): void;
+  /** The transaction is over. `isProbe`: recipients were accepted, and the client did not ask for more. */
+  over(outcome: Outcome, isProbe: boolean): void;
 }
 
 /**
@@ -64,10 +67,10 @@ export class Transaction {
   /** The relay answered something: from here on a loss shows. */
   #answered = false;
   /** Set once the transaction cannot succeed any more: the reply to all that follows, and why. */
-  #verdict: { readonly reply: Reply; readonly reason: string | undefined } | undefined;
+  #verdict: { readonly reply: Reply; readonly reason: string | undefined; readonly by?: Refuser } | undefined;
   #dataSlot: Slot | undefined;
   #witnesses: readonly Witness[] = [];
-  #messageOctetsMax: number;
+  #sizeLimit: SizeLimit;
   #rawOctets = 0;
   #clientGone = false;
 
@@ -88,7 +91,7 @@ export class Transaction {
     this.#origin = origin;
     this.#envelope = new Envelope(host, policy, origin, mail);
     this.#startedAt = now;
-    this.#messageOctetsMax = policy.maxMessageOctets;
+    this.#sizeLimit = sizeLimit(policy.maxMessageOctets, undefined);
     this.#scanner = new MailDataScanner(policy.bareNewline);
     this.#traceLine = receivedLine({
       heloName: origin.heloName,
@@ -105,6 +108,13 @@ export class Transaction {
   /** RCPT may follow. */
   get takesRecipients(): boolean {
     return this.#phase === "envelope";
+  }
+
+  /** MAIL announced more than has a chance. */
+  refuseSize(limit: SizeLimit, slot: Slot, now: number): void {
+    const reply = tooBig(limit);
+    this.#host.fill(slot, reply);
+    this.#finish("refused", reply, `announced ${this.#envelope.parameters.size ?? 0} octets`, now);
   }
 
   /** A relay connection waits for what the client says next. */
@@ -144,7 +154,7 @@ export class Transaction {
 
   rcpt(path: Mailbox, parameters: RcptParameters, slot: Slot, now: number): void {
     assert(this.#phase === "envelope", "RCPT belongs to the envelope");
-    const recipient = this.#envelope.rcpt(path, parameters, slot, this.#verdict?.reply);
+    const recipient = this.#envelope.rcpt(path, parameters, slot, this.#verdict);
     if (recipient === undefined) return;
     if (this.#tie === "attached") this.#orderRcpt(recipient);
     else if (this.#tie === "none") this.#acquire(false, now);
@@ -152,12 +162,13 @@ export class Transaction {
 
   /** Takes note of a recipient that is refused for its client's sake. The session says the reply, which is its last. */
   refuse(path: Mailbox, reply: Reply): void {
-    this.#envelope.noteRefusal(path.address, reply);
+    this.#envelope.noteRefusal(path.address, reply, "screening");
   }
 
   data(slot: Slot, now: number): void {
     assert(this.#phase === "envelope", "DATA ends the envelope");
     if (this.#verdict !== undefined) {
+      this.#phase = "data";
       this.#host.fill(slot, this.#verdict.reply);
       this.#finish(outcomeOf(this.#verdict.reply), this.#verdict.reply, this.#verdict.reason, now);
     } else if (this.#envelope.accepted.length === 0) {
@@ -264,9 +275,7 @@ export class Transaction {
       this.unavailable({ kind: "extension-not-offered", keyword: "SMTPUTF8" });
       return;
     }
-    if (relay.offer.sizeOctetsMax !== undefined && relay.offer.sizeOctetsMax > 0) {
-      this.#messageOctetsMax = Math.min(this.#policy.maxMessageOctets, relay.offer.sizeOctetsMax);
-    }
+    this.#sizeLimit = sizeLimit(this.#policy.maxMessageOctets, relay.offer);
     assert(this.#traceLine !== undefined, "the relay hears of the mail before its data");
     this.#order({
       order: "mail",
@@ -280,7 +289,7 @@ export class Transaction {
   unavailable(failure: Failure): void {
     this.#tie = "none";
     this.#acquiringSince = undefined;
-    this.#refuseEnvelope(replyToFailure(failure, "setup"), describeFailure(failure));
+    this.#refuseEnvelope(replyToFailure(failure, "setup"), describeFailure(failure), "relay trouble");
   }
 
   /** Of what a relay session reports these two are about the mail. */
@@ -291,18 +300,18 @@ export class Transaction {
 
   #replied(to: RelayCommand, original: Reply, now: number): void {
     this.#answered = true;
-    const reply = relayReply(original);
+    const reply = this.#envelope.asWritten(relayReply(original));
     const accepted = reply.code < 400;
     const demand = describeDemand(original);
     switch (to) {
       case "MAIL":
         if (!accepted) {
           this.#order({ order: "release" });
-          this.#refuseEnvelope(reply, demand ?? "relay refused MAIL");
+          this.#refuseEnvelope(reply, demand ?? "relay refused MAIL", "relay");
         }
         break;
       case "RCPT":
-        this.#envelope.answered(reply);
+        this.#envelope.answered(relayReply(original));
         break;
       case "DATA":
         this.#dataAnswered(reply, accepted, demand, now);
@@ -324,7 +333,7 @@ export class Transaction {
       this.#envelope.close();
       this.#host.mailDataBegins(now);
       this.#witnesses = callWitnesses(this.#scanner, {
-        messageOctetsMax: this.#messageOctetsMax,
+        size: this.#sizeLimit,
         maxHops: this.#policy.maxHops,
       });
     } else {
@@ -345,14 +354,14 @@ export class Transaction {
     } else {
       const reply = replyToFailure(failure, "mail");
       if (this.#phase === "streaming") this.#discard(reply, describeFailure(failure));
-      else this.#refuseEnvelope(reply, describeFailure(failure));
+      else this.#refuseEnvelope(reply, describeFailure(failure), "relay trouble");
     }
   }
 
   /** The relay is of no use to this envelope any more. What waits is answered; what follows hears the same. */
-  #refuseEnvelope(reply: Reply, reason: string): void {
-    this.#verdict = { reply, reason };
-    this.#envelope.refuseWaiting(reply);
+  #refuseEnvelope(reply: Reply, reason: string, by: Refuser): void {
+    this.#verdict = { reply, reason, by };
+    this.#envelope.refuseWaiting(reply, by);
   }
 
   #discard(reply: Reply, reason: string | undefined): void {
@@ -392,49 +401,25 @@ export class Transaction {
 
   #finish(outcome: Outcome, reply: Reply | undefined, reason: string | undefined, now: number): void {
     assert(this.#phase !== "over", "a transaction has one outcome");
+    const isProbe = this.#phase === "envelope" && this.#envelope.accepted.length > 0;
     this.#phase = "over";
     this.#acquiringSince = undefined;
-    const { session, id, address, heloName, extended, tls } = this.#origin;
-    this.#log({
-      event: "transaction",
-      session,
-      transaction: id,
+    const event = transactionEvent({
       outcome,
-      client: address,
-      helo: heloName,
-      protocol: protocolKeyword(extended, tls !== undefined, this.#envelope.parameters.smtputf8),
-      from: formatPath(this.#envelope.path),
-      to: this.#envelope.accepted.join(","),
-      recipients: this.#envelope.accepted.length,
-      refusedRecipients: this.#envelope.refused,
+      origin: this.#origin,
+      envelope: this.#envelope,
       octets: this.#scanner.messageOctets,
-      relay: this.#relay?.name,
-      relayTls: this.#relay && describeTls(this.#relay),
-      reply: reply === undefined ? "" : describeReply(reply),
+      relay: this.#relay,
+      reply,
       reason,
-      unheard: this.#clientGone || undefined,
+      isUnheard: this.#clientGone,
+      startedAt: this.#startedAt,
       connectMs: this.#connectMs,
-      dataMs: since(this.#dataAt, this.#dotAt ?? now),
-      answerMs: since(this.#dotAt, now),
-      totalMs: Math.round(now - this.#startedAt),
+      dataAt: this.#dataAt,
+      dotAt: this.#dotAt,
+      now,
     });
-    this.#host.over(outcome === "relayed");
-  }
-
-  #log(event: LogEvent): void {
     this.#host.emit({ type: "log", event });
+    this.#host.over(outcome, isProbe);
   }
-}
-
-/** "none" where there could be one: that mail goes in plaintext is to be seen. */
-function describeTls({ tls }: RelayFacts): string {
-  return tls === undefined ? "none" : `${tls.version} ${tls.cipher}`;
-}
-
-function outcomeOf(reply: Reply): Outcome {
-  return reply.code >= 500 ? "refused" : "deferred";
-}
-
-function since(start: number | undefined, end: number): number | undefined {
-  return start === undefined ? undefined : Math.round(end - start);
 }

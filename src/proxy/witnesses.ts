@@ -4,10 +4,11 @@
  * A further check is one more class here and one more entry in `callWitnesses`.
  * Not here: what follows from an objection (transaction.ts).
  */
-import { malformedMailData, messageTooBig, tooManyHops } from "../smtp/catalogue.ts";
+import { malformedMailData, tooManyHops } from "../smtp/catalogue.ts";
 import { HeaderCounter } from "../smtp/header-counter.ts";
 import type { MailDataScanner } from "../smtp/mail-data.ts";
 import type { Reply } from "../smtp/replies.ts";
+import { type SizeLimit, tooBig } from "./size-limit.ts";
 
 export interface Witness {
   /** The next octets that are meant for the relay, dot-stuffed. */
@@ -17,16 +18,12 @@ export interface Witness {
 }
 
 export interface WitnessLimits {
-  readonly messageOctetsMax: number;
+  readonly size: SizeLimit;
   readonly maxHops: number;
 }
 
 export function callWitnesses(scanner: MailDataScanner, limits: WitnessLimits): readonly Witness[] {
-  return [
-    new LineEndings(scanner),
-    new MessageSize(scanner, limits.messageOctetsMax),
-    new HopCount(limits.maxHops),
-  ];
+  return [new LineEndings(scanner), new MessageSize(scanner, limits.size), new HopCount(limits.maxHops)];
 }
 
 /** Shows them the next octets. The first objection that one of them has then. */
@@ -56,15 +53,15 @@ class LineEndings implements Witness {
 
 class MessageSize implements Witness {
   readonly #scanner: MailDataScanner;
-  readonly #octetsMax: number;
+  readonly #limit: SizeLimit;
 
-  constructor(scanner: MailDataScanner, octetsMax: number) {
+  constructor(scanner: MailDataScanner, limit: SizeLimit) {
     this.#scanner = scanner;
-    this.#octetsMax = octetsMax;
+    this.#limit = limit;
   }
 
   objection(): Reply | undefined {
-    return this.#scanner.messageOctets > this.#octetsMax ? messageTooBig : undefined;
+    return this.#scanner.messageOctets > this.#limit.octetsMax ? tooBig(this.#limit) : undefined;
   }
 }
 

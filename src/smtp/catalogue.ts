@@ -40,6 +40,8 @@ export const tooManyFromClient = fixedReply(
 );
 export const tooSlow = fixedReply(421, "4.4.2", "mail data comes too slowly, closing connection");
 export const tooManyErrors = fixedReply(421, "4.7.0", "too many errors, closing connection");
+export const tooMuchMailData = fixedReply(421, "4.3.4", "mail data has no end, closing connection");
+export const tooManyInVain = fixedReply(421, "4.7.0", "too many mails without success, try again later");
 export const ownFault = fixedReply(421, "4.3.0", "internal error, closing connection");
 
 // --- Screening -------------------------------------------------------------------------------------------------
@@ -83,10 +85,15 @@ export const starttlsNotOffered = fixedReply(502, "5.5.1", "STARTTLS is not offe
 // --- The envelope ----------------------------------------------------------------------------------------------
 
 export const mailAccepted = fixedReply(250, "2.1.0", "ok");
-export const messageTooBig = fixedReply(552, "5.3.4", "message too big");
+/** `whose`: "this server" or "the relay". */
+export const messageTooBig = (octetsMax: number, whose: string): Reply =>
+  reply(552, "5.3.4", `message too big: ${whose} takes ${octetsMax} octets`);
 /** RFC 5321 §4.5.3.1.5: a reply's line has at most 512 octets, and an address may have as many. */
 export const recipientNotOurs = ({ address }: Mailbox): Reply =>
   reply(550, "5.7.1", `${address.length > 450 ? "" : `<${address}> `}relay access denied`);
+/** RFC 5321 §3.6.1 lets a server refuse to route by the local part; a relay behind us may follow it: an open relay. */
+export const routedRecipient = ({ address }: Mailbox): Reply =>
+  reply(550, "5.7.1", `${address.length > 450 ? "" : `<${address}> `}routed address: relay access denied`);
 export const tooManyRecipients = fixedReply(452, "4.5.3", "too many recipients");
 export const utf8AddressRefused = malformedCommand("utf8-refused", "");
 

@@ -83,7 +83,7 @@ const plainText = /^[\t -~]*$/;
  */
 export function presentable(original: Reply): Reply {
   if (readyMade.has(original) || original.lines.every(isPresentable)) return original;
-  return { code: original.code, lines: mapLines(original.lines, presentableText) };
+  return mapText(original, presentableText);
 }
 
 function isPresentable(text: string): boolean {
@@ -163,6 +163,11 @@ export function asTemporary(reply: Reply): Reply {
 
 function prefixed(enhanced: string, lines: Reply["lines"]): Reply["lines"] {
   return mapLines(lines, (text) => (text === "" ? enhanced : `${enhanced} ${text}`));
+}
+
+/** `change` on the text of each line. */
+export function mapText({ code, lines }: Reply, change: (text: string) => string): Reply {
+  return { code, lines: mapLines(lines, change) };
 }
 
 function mapLines([first, ...others]: Reply["lines"], change: (text: string) => string): Reply["lines"] {

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { ClientAction, SessionPolicy, TransactionOrigin } from "../../src/proxy/client-messages.ts";
+import type { SessionPolicy, TransactionOrigin } from "../../src/proxy/client-messages.ts";
 import { Envelope } from "../../src/proxy/envelope.ts";
 import type { Slot } from "../../src/proxy/reply-queue.ts";
 import {
@@ -82,9 +82,10 @@ function policyOf({ maxRecipients, override }: Settings): SessionPolicy {
 function begin(settings: Settings): { model: Model; real: Real } {
   const log: string[] = [];
   const host = {
-    emit(action: ClientAction): void {
-      if (action.type === "log" && action.event.event === "recipient-refused") log.push(action.event.to);
+    logRefusal({ to }: { readonly to: string }): void {
+      log.push(to);
     },
+    overshot(): void {},
     fill(slot: Slot, answer: Reply): void {
       expect(slot.reply).toBeUndefined();
       slot.reply = answer;
@@ -138,7 +139,12 @@ function rcpt(path: Mailbox, verdict: Reply | undefined): Step {
 
       const slot: Slot = { reply: undefined };
       real.slots.push(slot);
-      const recipient = real.envelope.rcpt(path, {}, slot, verdict);
+      const recipient = real.envelope.rcpt(
+        path,
+        {},
+        slot,
+        verdict === undefined ? undefined : { reply: verdict },
+      );
       expect(recipient?.relayAddress).toBe(
         !isAsked ? undefined : model.settings.override ? "one@ours.example" : path.address,
       );
@@ -167,7 +173,7 @@ const lost: Step = {
   run(model, real) {
     model.over = true;
     for (const one of model.rcpts) if (one.reply === undefined) settle(model, one, relayLost);
-    real.envelope.refuseWaiting(relayLost);
+    real.envelope.refuseWaiting(relayLost, "relay trouble");
     compare(model, real);
     expect(real.slots.every((slot) => slot.reply !== undefined)).toBe(true);
   },

@@ -14,6 +14,7 @@ function transaction(outcome: Outcome): TransactionEvent {
     protocol: "ESMTP",
     from: "<a@client.example>",
     to: "x@example.org",
+    relayTo: undefined,
     recipients: 1,
     refusedRecipients: 2,
     octets: 3,
@@ -60,7 +61,7 @@ test("keys are in snake_case, in their own order, with the event's values", () =
   expect(event).toBe("transaction");
   expect(fields.map(([key, name]) => `${name}=${values[key]}`).join(" ")).toBe(
     "session=s1 transaction=s1-1 outcome=relayed client=192.0.2.1 helo=client.example protocol=ESMTP " +
-      "from=<a@client.example> to=x@example.org recipients=1 refused_recipients=2 octets=3 relay=undefined " +
+      "from=<a@client.example> to=x@example.org relay_to=undefined recipients=1 refused_recipients=2 octets=3 relay=undefined " +
       "relay_tls=undefined reply=250 2.0.0 ok reason=undefined unheard=undefined connect_ms=4 data_ms=5 " +
       "answer_ms=6 total_ms=7",
   );

@@ -28,6 +28,7 @@ const session = (transactions: number): LogEvent => ({
   tls: undefined,
   transactions,
   commands: 3,
+  unlogged: undefined,
   errors: 0,
   end: "quit",
   totalMs: 1,

@@ -119,6 +119,7 @@ function rcpt(line: string, facts: CommandFacts): readonly string[] {
   if (facts.helo === undefined) return ["503 5.5.1 send EHLO"];
   if (facts.transaction === undefined) return ["503 5.5.1 send MAIL"];
   const isOurs = path.toLowerCase() === "postmaster" || (facts.validRecipients?.test(path) ?? true);
+  if (/[%!@]/.test(path.slice(0, Math.max(path.lastIndexOf("@"), 0)))) return ["550 5.7.1"];
   if (!isOurs) return [`550 5.7.1 <${path}> relay access denied`];
   return facts.transaction.ours >= facts.maxRecipients ? ["452 4.5.3", "relay"] : ["relay"];
 }

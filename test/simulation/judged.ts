@@ -33,7 +33,7 @@ export interface HeardReply {
   readonly lines: readonly string[];
 }
 
-/** A transaction as the client meant it: from MAIL that was accepted on. */
+/** A transaction as the client meant it: from MAIL on that was accepted, or refused for its size alone. */
 export interface JudgedTransaction {
   readonly id: string;
   readonly from: string;
@@ -49,7 +49,7 @@ export interface JudgedTransaction {
   data: string | undefined;
   isCutShort: boolean;
   dotReply: HeardReply | undefined;
-  /** DATA was refused, and that was the end. */
+  /** MAIL was refused for its size, or DATA was, and that was the end. */
   dataReply: HeardReply | undefined;
   isOver: boolean;
 }

@@ -80,7 +80,10 @@ export class RelayLedger {
     const { text, ...others } = word;
     const mark = this.#marks;
     const isMarked = (index: number): boolean => index === 0 || word.step !== "EHLO";
-    const lines = text.map((line, index) => (isMarked(index) ? `${line} (mark ${mark})` : line));
+    // Clients hear no more than the beginning of a long line.
+    const marked = (line: string): string =>
+      line.length > 400 ? `(mark ${mark}) ${line}` : `${line} (mark ${mark})`;
+    const lines = text.map((line, index) => (isMarked(index) ? marked(line) : line));
     const made = { ...others, mark, lines, isWhole: false };
     this.words.set(mark, made);
     return made;

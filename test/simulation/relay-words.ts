@@ -8,7 +8,7 @@ import type { HeardReply, JudgedTransaction, JudgeSurroundings } from "./judged.
 import { hasDefect, hopsOf, messageOf } from "./mail-data-reference.ts";
 import { type RelayWord, speaksOutOfTurn } from "./relay-ledger.ts";
 
-const ownSizeRefusal = "5.3.4 message too big";
+const ownSizeRefusal = /5\.3\.4 message too big: (?:this server|the relay) takes \d+ octets/;
 
 /** Of one session. */
 export interface WordJudge {
@@ -117,7 +117,7 @@ export function objectionsTo(
   const message = messageOf(data);
   if (message.length > facts.maxMessageOctets) objections.push("552 5.3.4");
   // Which relay's limit holds is not known here: our own words tell that one was passed.
-  else if (message.length > sizeMaxOfRelays && transaction.dotReply?.lines[0] === ownSizeRefusal) {
+  else if (message.length > sizeMaxOfRelays && ownSizeRefusal.test(transaction.dotReply?.lines[0] ?? "")) {
     objections.push("552 5.3.4");
   }
   if (hopsOf(message) > facts.maxHops) objections.push("554 5.4.6");
@@ -128,9 +128,14 @@ export function objectionsTo(
 function wordsFor({ lines, code: saidCode }: RelayWord, code: number): readonly string[] {
   const enhanced = /^[245](?=\.\d{1,3}\.\d{1,3}(?: |$))/;
   const replyClass = Math.floor(code / 100);
-  if (replyClass === 3) return lines;
+  if (replyClass === 3) return lines.map(cut);
   const whole = enhanced.test(lines[0] ?? "") ? lines : lines.map((line) => `${replyClass}.0.0 ${line}`);
-  return saidCode === 421 ? whole.map((line) => line.replace(enhanced, "4")) : whole;
+  return (saidCode === 421 ? whole.map((line) => line.replace(enhanced, "4")) : whole).map(cut);
+}
+
+/** A client hears at most 512 octets a line. */
+function cut(text: string): string {
+  return text.slice(0, 506);
 }
 
 function headOf({ code, lines }: HeardReply): string {

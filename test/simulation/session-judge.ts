@@ -37,6 +37,9 @@ export class SessionJudge implements SocketWatch, WordJudge {
   #helo: { name: string; extended: boolean } | undefined;
   #isSecure = false;
   #errors = 0;
+  /** Transactions that ended without a message, and without an error that counted. */
+  #inVain = 0;
+  #errorsBefore = 0;
   #junk = 0;
   #hasSpoken = false;
   #inTarpit = false;
@@ -269,6 +272,12 @@ export class SessionJudge implements SocketWatch, WordJudge {
       this.violated("MAX_ERRORS is not kept", `${this.#errors} errors, ${verb} -> ${head}`);
     }
     if (isTooMany && head.startsWith("421 4.7.0")) return true;
+    const { maxErrors, isTrusted } = this.around.facts;
+    const isInVain =
+      verb === "MAIL" && !isDefective && !isTooMany && this.#errors + this.#inVain >= maxErrors;
+    if (head.startsWith("421 4.7.0 too many mails") !== (isInVain && !isTrusted(this.address)))
+      this.violated("MAX_ERRORS is not kept", `${this.#errors} errors, ${this.#inVain} in vain -> ${head}`);
+    if (isInVain && head.startsWith("421 4.7.0")) return true;
     if (head.startsWith("554 5.5.1 improper pipelining")) {
       const isBad = verb === "EHLO" || verb === "HELO" || this.#helo?.extended !== true;
       if (!isBad || this.#input === "") this.violated("proper pipelining is punished", head);
@@ -331,6 +340,10 @@ export class SessionJudge implements SocketWatch, WordJudge {
         break;
       case "MAIL":
         if (accepted) this.#mailBegins(argument);
+        else if (head.startsWith("552 5.3.4")) {
+          this.#mailBegins(argument);
+          this.#refusedWhole(reply);
+        }
         break;
       case "RCPT":
         if (current === undefined) break;
@@ -343,8 +356,7 @@ export class SessionJudge implements SocketWatch, WordJudge {
       case "DATA":
         if (reply.code === 354) this.#phase = "data";
         else if (current !== undefined && reply.code !== 501 && !head.startsWith("503 5.5.1")) {
-          current.dataReply = reply;
-          this.#over();
+          this.#refusedWhole(reply);
         }
         break;
       case "STARTTLS":
@@ -359,7 +371,22 @@ export class SessionJudge implements SocketWatch, WordJudge {
     }
   }
 
+  /** The reply to MAIL or DATA is the end of the transaction. */
+  #refusedWhole(reply: HeardReply): void {
+    const { current } = this;
+    if (current === undefined) return;
+    current.dataReply = reply;
+    current.isOver = true;
+    this.#endedWithout(reply);
+  }
+
+  /** An error counts once: as the reply that it is, or as a mail in vain. */
+  #endedWithout(reply: HeardReply | undefined): void {
+    if (this.#errors === this.#errorsBefore && (reply?.code ?? 0) < 500) this.#inVain += 1;
+  }
+
   #mailBegins(argument: string): void {
+    this.#errorsBefore = this.#errors;
     this.transactions.push({
       id: `${this.session}-${this.transactions.length + 1}`,
       from: addressOf(argument),
@@ -379,7 +406,9 @@ export class SessionJudge implements SocketWatch, WordJudge {
 
   #over(): void {
     const { current } = this;
-    if (current !== undefined) current.isOver = true;
+    if (current === undefined) return;
+    current.isOver = true;
+    if (current.accepted.length === 0) this.#endedWithout(undefined);
   }
 
   #end(): void {
@@ -413,9 +442,11 @@ export class SessionJudge implements SocketWatch, WordJudge {
     transaction.isOver = true;
     this.#input = read.rest;
     this.#phase = "commands";
+    this.#endedWithout(reply);
     if (reply.code >= 500) this.#errors += 1;
     if (reply.code < 300) {
       this.#errors = 0;
+      this.#inVain = 0;
       this.#junk = 0;
     }
     judgeDot(this, transaction, reply);
