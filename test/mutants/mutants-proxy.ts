@@ -405,8 +405,8 @@ export const proxyMutants: readonly Mutant[] = [
   {
     name: "errors are forgiven for no mail",
     file: "proxy/mail-dialogue.ts",
-    find: "if (relayed) this.#tally.forgive();",
-    replace: "this.#tally.forgive();",
+    find: `if (outcome === "relayed") this.#tally.mailRelayed();`,
+    replace: `if (outcome !== "unknown") this.#tally.mailRelayed();`,
     harm: "addresses can be guessed without end, with RSET between",
     tests: ["test/transcripts/limits", "test/transcripts/junk"],
   },
