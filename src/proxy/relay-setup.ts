@@ -6,10 +6,10 @@
  * RFC 5321 §4.1.1.1, §3.1; RFC 3207; RFC 4954.
  */
 import { assert, unreachable } from "../ops/assert.ts";
-import { noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
+import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
 import { describeFailure, type Failure, type SetupStep } from "./failures.ts";
-import { type AuthMove, type AuthStep, continueAuth, startAuth } from "./relay-auth.ts";
+import { type AuthMove, type AuthStep, type Credentials, continueAuth, startAuth } from "./relay-auth.ts";
 import type { Plaintext, RelaySettings } from "./relay-messages.ts";
 import type { TlsStage } from "./tls-trouble.ts";
 
@@ -28,6 +28,8 @@ export class RelaySetup {
   readonly #settings: RelaySettings;
   #offer: RelayOffer = noOffer;
   #secured = false;
+  /** Offered, and not yet found missing; the first is tried, or being tried. */
+  #mechanisms: readonly AuthMechanism[] = [];
   /** From STARTTLS to the first reply within TLS, which shows that TLS works both ways. */
   #tlsStage: TlsStage | undefined;
 
@@ -130,16 +132,35 @@ export class RelaySetup {
     }
     if (credentials === undefined) return { move: "ready" };
     assert(this.#secured, "credentials travel over TLS only");
+    this.#mechanisms = offer.auth;
     const [mechanism] = offer.auth;
     if (mechanism === undefined) return { move: "quit", failure: { kind: "auth-not-offered" } };
-    return authMove(startAuth(mechanism, credentials), reply);
+    return this.#authMove(startAuth(mechanism, credentials), reply, credentials);
   }
 
   #authAnswered(step: AuthStep, reply: Reply): SetupMove {
     const { credentials } = this.#settings;
-    const [mechanism] = this.#offer.auth;
+    const [mechanism] = this.#mechanisms;
     assert(credentials !== undefined && mechanism !== undefined, "AUTH was begun with both");
-    return authMove(continueAuth(mechanism, step, reply, credentials), reply);
+    return this.#authMove(continueAuth(mechanism, step, reply, credentials), reply, credentials);
+  }
+
+  #authMove(move: AuthMove, reply: Reply, credentials: Credentials): SetupMove {
+    switch (move.move) {
+      case "done":
+        return { move: "ready" };
+      case "refused":
+        return refused("AUTH", reply);
+      case "not-available": {
+        const [, ...others] = this.#mechanisms;
+        this.#mechanisms = others;
+        const [next] = others;
+        if (next === undefined) return refused("AUTH", reply);
+        return this.#authMove(startAuth(next, credentials), reply, credentials);
+      }
+      default:
+        return move;
+    }
   }
 
   #needsExtensions(): boolean {
@@ -153,9 +174,4 @@ export class RelaySetup {
 
 function refused(step: SetupStep, reply: Reply): SetupMove {
   return { move: "quit", failure: { kind: "refused-setup", step, reply } };
-}
-
-function authMove(move: AuthMove, reply: Reply): SetupMove {
-  if (move.move === "done") return { move: "ready" };
-  return move.move === "refused" ? refused("AUTH", reply) : move;
 }

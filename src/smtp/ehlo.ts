@@ -1,6 +1,7 @@
 /**
  * What a server's reply to EHLO offers. Unknown keywords and malformed parameters are passed over: a relay may
- * offer what it likes, and what we do not understand we do not use.
+ * offer what it likes, and what we do not understand we do not use. A tab separates as a space does: some relays write
+ * it, and nothing else can be meant.
  * Not here: what we offer to clients (proxy/client-session.ts).
  * RFC 5321 §4.1.1.1; SIZE: RFC 1870; AUTH: RFC 4954 and the older "AUTH=" form.
  */
@@ -37,7 +38,7 @@ export function parseEhloReply(reply: Reply): RelayOffer {
       .trim()
       .toUpperCase()
       .replace(/^AUTH=/, "AUTH ")
-      .split(/ +/);
+      .split(/[ \t]+/);
     keywords.set(keyword, [keywords.get(keyword) ?? "", ...parameters].join(" ").trim());
   }
   const size = keywords.get("SIZE");

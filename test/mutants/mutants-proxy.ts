@@ -307,6 +307,14 @@ export const proxyMutants: readonly Mutant[] = [
     tests: ["test/transcripts/relay-setup"],
   },
   {
+    name: "refused credentials are tried by the next mechanism",
+    file: "proxy/relay-auth.ts",
+    find: "reply.code >= 500 && reply.code !== 535 &&",
+    replace: "reply.code >= 500 &&",
+    harm: "each mail is two failed logins, and the account is locked sooner",
+    tests: ["test/transcripts/relay-setup"],
+  },
+  {
     name: "HELO gets around RELAY_TLS",
     file: "proxy/relay-setup.ts",
     find: "reply.code < 500 || this.#needsExtensions()",

@@ -30,6 +30,19 @@ describe("the offer of a relay", () => {
     });
   });
 
+  test("a tab separates as a space does, for every keyword", () => {
+    const said = offer("PIPELINING\t", "\tSIZE\t100", "8BITMIME\tx", "SMTPUTF8 \t", "DSN\t", "STARTTLS\t");
+    expect(said).toEqual({
+      pipelining: true,
+      sizeOctetsMax: 100,
+      eightBitMime: true,
+      smtputf8: true,
+      dsn: true,
+      starttls: true,
+      auth: [],
+    });
+  });
+
   test.each<[string, number]>([
     ["SIZE", 0],
     ["SIZE 0", 0],
@@ -50,6 +63,9 @@ describe("the offer of a relay", () => {
       ["AUTH CRAM-MD5", "AUTH=PLAIN LOGIN"],
       ["PLAIN", "LOGIN"],
     ],
+    [["AUTH\tPLAIN"], ["PLAIN"]],
+    [["auth \t login\t"], ["LOGIN"]],
+    [["AUTH=PLAIN\tLOGIN"], ["PLAIN", "LOGIN"]],
     [["AUTHPLAIN"], []],
     [["XAUTH PLAIN"], []],
     [["AUTH PLAINER"], []],
