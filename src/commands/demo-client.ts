@@ -6,7 +6,8 @@
  * RFC 5321 §3.3, §4.5.2; RFC 1870; RFC 6152.
  */
 import type { Network, Socket, SocketHandler } from "../net/socket.ts";
-import { formatReply, type Reply, ReplyReader } from "../smtp/replies.ts";
+import { formatReply, type Reply } from "../smtp/replies.ts";
+import { ReplyReader } from "../smtp/reply-reader.ts";
 import type { Dialogue } from "./demo-dialogue.ts";
 import { stuffDots } from "./demo-message.ts";
 

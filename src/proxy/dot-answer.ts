@@ -5,7 +5,8 @@
  * there must not be sent again for it.
  * Not here: replies that come while the end of mail data has not reached the relay (relay-session.ts).
  */
-import type { Reply, ReplyDefect } from "../smtp/replies.ts";
+import type { Reply } from "../smtp/replies.ts";
+import type { ReplyDefect } from "../smtp/reply-reader.ts";
 
 /** "unfinished": it depends on a reply of which only a part is there. */
 export type DotAnswer = "clear" | "doubtful" | "unfinished";

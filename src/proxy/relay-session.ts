@@ -15,7 +15,8 @@
 import { assert, unreachable } from "../ops/assert.ts";
 import { maskSecrets, secretsOf } from "../smtp/masking.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
-import { describeReply, type Reply, ReplyReader } from "../smtp/replies.ts";
+import { describeReply, type Reply } from "../smtp/replies.ts";
+import { ReplyReader } from "../smtp/reply-reader.ts";
 import { judgeDotAnswer } from "./dot-answer.ts";
 import type { Failure } from "./failures.ts";
 import { isDemand } from "./relay-demands.ts";
@@ -242,7 +243,7 @@ export class RelaySession {
       this.#lose({ kind: "garbled", detail: "octets before the TLS handshake" }, "terminate");
       return;
     }
-    const { replies: read, defect } = this.#reader.push(octets);
+    const { replies: read, defect } = this.#reader.push(octets, this.#lenientReplies());
     const fresh = this.#secrets.length === 0 ? read : read.map((reply) => this.#withoutSecrets(reply));
     const replies = this.#heldBack === undefined ? fresh : [...this.#heldBack, ...fresh];
     const hasMore = this.#reader.pendingOctets > 0;
@@ -270,6 +271,15 @@ export class RelaySession {
   #withoutSecrets({ code, lines: [first, ...others] }: Reply): Reply {
     const masked = (text: string): string => maskSecrets(text, this.#secrets);
     return { code, lines: [masked(first), ...others.map(masked)] };
+  }
+
+  /**
+   * How many replies may be odd in form: those that are awaited, but never the answer to the end of mail data, nor what
+   * is said within mail data, which could be taken for it. That is decided when the first octet of a reply is read: the
+   * end of mail data is not sent while a part of one is there, so none that began before it can answer it.
+   */
+  #lenientReplies(): number {
+    return this.#awaited.includes("end of mail data") ? 0 : this.#awaited.length;
   }
 
   #answered(reply: Reply, now: number): void {

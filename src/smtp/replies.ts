@@ -1,22 +1,17 @@
 /**
- * SMTP replies in both directions: what a relay says, read; what the client hears, written.
+ * SMTP replies: as data, and as the client hears them.
  *
  * A `Reply` is data: its code and the text of each line as a wire string, the enhanced status code being part of the
  * text, as on the wire. So what a relay said is passed on as it was said, whether or not we understand it.
  *
- * `ReplyReader`: octets in any chunks in, whole replies out; any split gives the same replies and the same defect.
- * Never throws. What is no reply is a `defect`, and the reader stays defective: behind it nobody can tell which
- * command the next reply answers. Memory is bounded by `replyLineOctetsMax` times `replyLinesMax`.
- * Liberal in what it takes from a relay: an LF without its CR ends a line (we write the line end anew), and a code
- * may stand alone without a space (§4.2.1). A bare CR or NUL is malformed, for it would travel on to the client.
- *
- * Not here: the replies we say in our own name (catalogue.ts); which relay reply goes to the client (proxy).
+ * Not here: reading what a relay says (reply-reader.ts); the replies we say in our own name (catalogue.ts); which relay
+ * reply goes to the client (proxy).
  * Rejected: code, enhanced code and text as three fields. A relay may give each line a different enhanced code, or
  * none, and what was taken apart is not surely put together the same.
  * RFC 5321 §4.2, §4.5.3.1.5; RFC 2034; RFC 3463 §2.
  */
 import { assert } from "../ops/assert.ts";
-import { fitsOnLine, LineReader } from "./lines.ts";
+import { fitsOnLine } from "./lines.ts";
 
 /** lines: text after "250-" or "250 " of each line, enhanced status code included, as wire strings. */
 export interface Reply {
@@ -24,10 +19,6 @@ export interface Reply {
   readonly code: number;
   readonly lines: readonly [string, ...string[]];
 }
-
-/** Longest line of a relay's reply, with its CRLF. RFC 5321 §4.5.3.1.5 asks for 512; some relays say more. */
-export const replyLineOctetsMax = 4096;
-export const replyLinesMax = 128;
 
 // --- Writing ---------------------------------------------------------------------------------------------------
 
@@ -172,67 +163,4 @@ export function mapText({ code, lines }: Reply, change: (text: string) => string
 
 function mapLines([first, ...others]: Reply["lines"], change: (text: string) => string): Reply["lines"] {
   return [change(first), ...others.map(change)];
-}
-
-// --- Reading ---------------------------------------------------------------------------------------------------
-
-export type ReplyDefect = "malformed" | "overlong" | "too-many-lines" | "codes-differ";
-
-export interface ReadReplies {
-  /** In the order in which they arrived; those before a defect included. */
-  readonly replies: readonly Reply[];
-  readonly defect?: ReplyDefect;
-}
-
-/** The text may be any octets: a CR or NUL among them is LineReader's to tell. */
-const replyLinePattern = /^[2-5]\d\d(?:[ -].*)?$/s;
-
-export class ReplyReader {
-  readonly #lines = new LineReader(replyLineOctetsMax);
-  /** The reply whose last line is still to come, and how many octets it took. */
-  #begun: Reply | undefined;
-  #begunOctets = 0;
-  #defect: ReplyDefect | undefined;
-
-  /** Octets of a reply that is not whole yet. Over 0 when none is awaited: somebody speaks out of turn. */
-  get pendingOctets(): number {
-    return this.#begunOctets + this.#lines.pendingOctets;
-  }
-
-  /** Takes the next chunk, and gives the replies that it completes. */
-  push(octets: Buffer): ReadReplies {
-    const replies: Reply[] = [];
-    if (this.#defect === undefined) {
-      this.#lines.push(octets);
-      this.#defect = this.#readInto(replies);
-    }
-    if (this.#defect === undefined) return { replies };
-    this.#lines.takeRest();
-    this.#begun = undefined;
-    this.#begunOctets = 0;
-    return { replies, defect: this.#defect };
-  }
-
-  #readInto(replies: Reply[]): ReplyDefect | undefined {
-    for (let line = this.#lines.next(); line !== undefined; line = this.#lines.next()) {
-      if (line.defect === "overlong") return "overlong";
-      const isReply = replyLinePattern.test(line.text);
-      if (!isReply || line.defect === "nul" || line.defect === "bare-cr") return "malformed";
-      const code = Number(line.text.slice(0, 3));
-      const text = line.text.slice(4);
-      if (this.#begun !== undefined && this.#begun.code !== code) return "codes-differ";
-      const lines: Reply["lines"] = this.#begun === undefined ? [text] : [...this.#begun.lines, text];
-      if (lines.length > replyLinesMax) return "too-many-lines";
-      if (line.text[3] === "-") {
-        this.#begun = { code, lines };
-        this.#begunOctets += line.text.length + (line.defect === "bare-lf" ? 1 : 2);
-      } else {
-        replies.push({ code, lines });
-        this.#begun = undefined;
-        this.#begunOctets = 0;
-      }
-    }
-    // A line this long is overlong wherever its LF may be; a relay that never sends one is not waited for.
-    return this.#lines.pendingOctets >= replyLineOctetsMax ? "overlong" : undefined;
-  }
 }

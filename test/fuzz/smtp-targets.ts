@@ -8,7 +8,8 @@ import {
   parseReversePath,
   pathOctetsMax,
 } from "../../src/smtp/paths.ts";
-import { type Reply, ReplyReader } from "../../src/smtp/replies.ts";
+import type { Reply } from "../../src/smtp/replies.ts";
+import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { receivedLine } from "../../src/smtp/trace.ts";
 import { wire } from "../smtp/generators.ts";
 import { pathWords } from "./smtp-words.ts";

@@ -13,11 +13,9 @@ import {
   enhancedCode,
   formatReply,
   type Reply,
-  ReplyReader,
-  replyLineOctetsMax,
-  replyLinesMax,
   withEnhancedCode,
 } from "../../src/smtp/replies.ts";
+import { ReplyReader, replyLineOctetsMax, replyLinesMax } from "../../src/smtp/reply-reader.ts";
 import { wire } from "../smtp/generators.ts";
 import { mailData, receivedFields } from "../smtp/references.ts";
 import { pathWords, relayOfferAll } from "./smtp-words.ts";

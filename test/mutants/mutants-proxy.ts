@@ -83,6 +83,14 @@ export const proxyMutants: readonly Mutant[] = [
     tests: ["test/shell/commit.test.ts", "test/transcripts/backpressure"],
   },
   {
+    name: "answer to the dot may be odd",
+    file: "proxy/relay-session.ts",
+    find: `return this.#awaited.includes("end of mail data") ? 0 : this.#awaited.length;`,
+    replace: "return this.#awaited.length;",
+    harm: "what a relay says by the way, with a 250 behind it, is a 250 to the dot",
+    tests: ["test/proxy/odd-replies.test.ts", "test/transcripts/relay-replies"],
+  },
+  {
     name: "250 answers DATA",
     file: "proxy/relay-session.ts",
     find: "reply.code !== 354",

@@ -3,7 +3,11 @@ import type { Mutant } from "./mutant.ts";
 
 const mailData = ["test/smtp/mail-data.test.ts", "test/transcripts/smuggling", "test/transcripts/mail"];
 const lines = ["test/smtp/lines.test.ts"];
-const replies = ["test/smtp/replies.test.ts", "test/transcripts/relay-replies"];
+const replies = [
+  "test/smtp/reply-reader.test.ts",
+  "test/smtp/replies.test.ts",
+  "test/transcripts/relay-replies",
+];
 
 export const smtpMutants: readonly Mutant[] = [
   {
@@ -176,40 +180,72 @@ export const smtpMutants: readonly Mutant[] = [
   },
   {
     name: "lines of different codes make one reply",
-    file: "smtp/replies.ts",
-    find: `if (this.#begun !== undefined && this.#begun.code !== code) return "codes-differ";`,
-    replace: "",
+    file: "smtp/reply-reader.ts",
+    find: "!begun.isLenient && begun.code !== undefined",
+    replace: "begun.isLenient && begun.code !== undefined",
     harm: "a relay's 550- is read as the 250 that follows it",
     tests: replies,
   },
   {
     name: "endless reply is read",
-    file: "smtp/replies.ts",
-    find: `if (lines.length > replyLinesMax) return "too-many-lines";`,
+    file: "smtp/reply-reader.ts",
+    find: `if (begun.lines.length > replyLinesMax) return "too-many-lines";`,
     replace: "",
     harm: "a mad relay fills the memory",
     tests: replies,
   },
   {
     name: "last line stands for the whole reply",
-    file: "smtp/replies.ts",
-    find: "replies.push({ code, lines });",
-    replace: "replies.push({ code, lines: [text] });",
+    file: "smtp/reply-reader.ts",
+    find: "return { code: piece.code, lines: [first, ...others] };",
+    replace: "return { code: piece.code, lines: [piece.text || first, ...others.slice(others.length)] };",
     harm: "the client loses the relay's explanation, and EHLO its keywords",
     tests: replies,
   },
   {
     name: "CR within a relay's reply passes",
-    file: "smtp/replies.ts",
-    find: ` || line.defect === "bare-cr"`,
+    file: "smtp/reply-reader.ts",
+    find: ` || defect === "bare-cr"`,
     replace: "",
     harm: "the relay's CR splits a reply on its way to the client",
     tests: replies,
   },
   {
+    name: "odd reply's CR travels on",
+    file: "smtp/reply-reader.ts",
+    find: String.raw`.replaceAll(/[\r\0]/g, "?")`,
+    replace: "",
+    harm: "our own assertion ends the session of each client whose relay writes a bare CR",
+    tests: replies,
+  },
+  {
+    name: "how a reply is read changes within it",
+    file: "smtp/reply-reader.ts",
+    find: "const piece = begun.isLenient ?",
+    replace: "const piece = begun.isLenient || begun.octets > 0 ?",
+    harm: "text within the answer to the dot is passed over, and a 250 behind it counts",
+    tests: replies,
+  },
+  {
+    name: "every reply may be odd",
+    file: "smtp/reply-reader.ts",
+    find: "isLenient: left > 0,",
+    replace: "isLenient: true,",
+    harm: "a relay's half word before the dot becomes a 250 to it: mail is lost",
+    tests: replies,
+  },
+  {
+    name: "odd refusal is no reply",
+    file: "smtp/reply-reader.ts",
+    find: "isLenient: left > 0,",
+    replace: "isLenient: false,",
+    harm: "one recipient's odd refusal drops all others, on every try",
+    tests: replies,
+  },
+  {
     name: "begun reply is not pending",
-    file: "smtp/replies.ts",
-    find: "return this.#begunOctets + this.#lines.pendingOctets;",
+    file: "smtp/reply-reader.ts",
+    find: "return (this.#begun?.octets ?? 0) + this.#lines.pendingOctets;",
     replace: "return this.#lines.pendingOctets;",
     harm: "a 250- said before the dot becomes the answer to it: mail is lost",
     tests: replies,

@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { ClientSession, turnOctetsMax } from "../../src/proxy/client-session.ts";
 import { slotsMax } from "../../src/proxy/reply-queue.ts";
 import { noOffer } from "../../src/smtp/ehlo.ts";
-import { ReplyReader } from "../../src/smtp/replies.ts";
+import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { wire } from "../smtp/generators.ts";
 import { World } from "../transcripts/world.ts";
 

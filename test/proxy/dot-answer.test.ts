@@ -1,7 +1,7 @@
 /** What can be taken for the answer to the end of mail data, and what cannot. */
 import { expect, test } from "bun:test";
 import { type DotAnswer, judgeDotAnswer } from "../../src/proxy/dot-answer.ts";
-import type { ReplyDefect } from "../../src/smtp/replies.ts";
+import type { ReplyDefect } from "../../src/smtp/reply-reader.ts";
 
 const cases: readonly [codes: readonly number[], ReplyDefect | undefined, boolean, DotAnswer][] = [
   [[], undefined, true, "clear"],

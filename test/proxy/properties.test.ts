@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ReplyReader } from "../../src/smtp/replies.ts";
+import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { cut, cuts, singleOctets, streams, wire } from "../smtp/generators.ts";
 import { World } from "../transcripts/world.ts";
 import { type Misdeed, ScriptedRelay, type Step } from "./scripted-relay.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { noOffer, parseEhloReply, type RelayOffer } from "../../src/smtp/ehlo.ts";
-import { formatReply, ReplyReader, reply } from "../../src/smtp/replies.ts";
+import { formatReply, reply } from "../../src/smtp/replies.ts";
+import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { wireStrings } from "./generators.ts";
 
 const offer = (...lines: string[]): RelayOffer =>
