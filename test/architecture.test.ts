@@ -1,9 +1,10 @@
 /**
  * The house rules that no compiler checks (src/ARCHITECTURE.md): imports run downwards only, the core has no I/O, no
- * clock, no randomness and no promises, and every file tells its purpose and fits on a few screens.
+ * clock, no randomness and no promises, every file tells its purpose and fits on a few screens, and what comments name
+ * is there.
  */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Glob } from "bun";
 
@@ -47,10 +48,12 @@ function read(file: string): string {
   return readFileSync(join(root, file), "utf8");
 }
 
+/** Comments, strings and expressions, whatever stands in them; import paths apart. */
+const token =
+  /\/\*[\s\S]*?\*\/|\/\/[^\n]*|(?<=from |import )"[^"\n]*"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[=(,:?&|] *)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+
 /** The code without comments, and strings without their text; import paths are kept. */
 function codeOf(text: string): string {
-  const token =
-    /\/\*[\s\S]*?\*\/|\/\/[^\n]*|(?<=from |import )"[^"\n]*"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[=(,:?&|] *)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
   return text.replace(token, (found, offset: number) => {
     if (/(?:from|import) $/.test(text.slice(Math.max(0, offset - 7), offset))) return found;
     if (found.startsWith("`")) return found.replace(/[^$\n{}]*(?:\$\{([^}]*)\})?/g, " $1 ");
@@ -149,5 +152,74 @@ describe("the check itself", () => {
     expect(mayImport("smtp/x.ts", "lib/y.ts")).toBe(true);
     expect(mayImport("lib/x.ts", "ops/y.ts")).toBe(false);
     expect(mayImport("main.ts", "net/server.ts")).toBe(false);
+  });
+});
+
+function commentsOf(text: string): string {
+  return [...text.matchAll(token)].flatMap(([found]) => (/^\/[/*]/.test(found) ? [found] : [])).join("\n");
+}
+
+/** Files that a text of `folder` names and that are not where it says: there, in src, or in the whole. */
+function missingFiles(text: string, folder: string): string[] {
+  const named = [...text.matchAll(/(?<![\w./*-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|wat)\b/g)].map(
+    ([name]) => name,
+  );
+  const places = (name: string): string[] => [
+    join(root, folder, name),
+    join(root, name),
+    join(root, "..", name),
+  ];
+  return named.filter((name) => !places(name).some((place) => existsSync(place)));
+}
+
+/** What each class and interface of src declares. */
+const members = new Map<string, string>();
+for (const file of files) {
+  const declared = /^(?:export )?(?:abstract )?(?:class|interface) (\w+)[^{]*\{(.*?)^\}/gms;
+  for (const [, name = "", body = ""] of codeOf(read(file)).matchAll(declared)) {
+    members.set(name, `${members.get(name) ?? ""}${body}`);
+  }
+}
+
+/** `Class.member` of a text where neither src nor the runtime has it. */
+function missingMembers(text: string): string[] {
+  const named = text.matchAll(/\b([A-Z]\w*[a-z]\w*)\.(#?[a-z]\w*)\b(?!\.)/g);
+  return [...named].flatMap(([whole, name = "", member = ""]) => {
+    const body = members.get(name);
+    const modifiers = "(?:readonly|static|async|get|set)";
+    const declaration = new RegExp(`^  (?:${modifiers} )*${member}\\??[(:;= <!]`, "m");
+    const here = body === undefined ? runtimeHas(name, member) : declaration.test(body);
+    return here ? [] : [whole];
+  });
+}
+
+function runtimeHas(name: string, member: string): boolean {
+  const known: unknown = Reflect.get(globalThis, name);
+  if (known === null || (typeof known !== "object" && typeof known !== "function")) return false;
+  const prototype: unknown = Reflect.get(known, "prototype");
+  return member in known || (typeof prototype === "object" && prototype !== null && member in prototype);
+}
+
+describe("what comments name is there", () => {
+  test.each(files)("%s", (file) => {
+    const comments = commentsOf(read(file));
+    expect(missingFiles(comments, dirname(file))).toEqual([]);
+    expect(missingMembers(comments)).toEqual([]);
+  });
+
+  test("ARCHITECTURE.md", () => {
+    const text = read("ARCHITECTURE.md");
+    expect(missingFiles(text, "")).toEqual([]);
+    expect(missingMembers(text)).toEqual([]);
+    expect([...text.matchAll(/\b[A-Z]\w+\.#?[a-z]\w*/g)].length).toBeGreaterThan(10);
+  });
+
+  test("what is not there is found", () => {
+    expect(missingFiles("see net/server.ts, nobody.ts (net/nowhere.ts) and lines.ts", "smtp")).toEqual([
+      "nobody.ts",
+      "net/nowhere.ts",
+    ]);
+    const text = "`Server.#accept`, Server.listen, Server.#gone, Nobody.here, Buffer.indexOf, Buffer.nowhere";
+    expect(missingMembers(text)).toEqual(["Server.#gone", "Nobody.here", "Buffer.nowhere"]);
   });
 });

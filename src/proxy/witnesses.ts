@@ -11,7 +11,10 @@ import type { Reply } from "../smtp/replies.ts";
 import { type SizeLimit, tooBig } from "./size-limit.ts";
 
 export interface Witness {
-  /** The next octets that are meant for the relay, dot-stuffed. */
+  /**
+   * The next octets that are meant for the relay, dot-stuffed. Copy what you keep: their memory is given back once the
+   * relay has them, and a slice that was kept is empty from then on, without a word.
+   */
   observe?(octets: Buffer): void;
   /** What the client is told if this witness objects; undefined while it does not. */
   objection(): Reply | undefined;
