@@ -161,7 +161,7 @@ function commentsOf(text: string): string {
 
 /** Files that a text of `folder` names and that are not where it says: there, in src, or in the whole. */
 function missingFiles(text: string, folder: string): string[] {
-  const named = [...text.matchAll(/(?<![\w./*-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|wat)\b/g)].map(
+  const named = [...text.matchAll(/(?<![\w./*-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|wat|md)\b/g)].map(
     ([name]) => name,
   );
   const places = (name: string): string[] => [

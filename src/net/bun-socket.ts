@@ -1,6 +1,6 @@
 /**
- * One stream socket of the contract in socket.ts, over a socket of Bun's. With bun-network.ts, the one place that
- * knows Bun's TCP and its traps; each of them has a test in test/net/.
+ * One stream socket of the contract in socket.ts, over a socket of Bun's. With bun-network.ts and, for questions to
+ * name servers, dns-transport.ts, what knows Bun's TCP and its traps; each of them has a test in test/net/.
  *
  * No event is called from within a method: whoever calls `terminate()` or `flush()` is not called back before it
  * returns. A throw in a handler is our own fault: it goes to `onFault`, and that socket alone is terminated.
@@ -17,7 +17,7 @@
  * - Bun sends an IP address as SNI, against RFC 6066 §3, unless it is left to verify the dialled address itself.
  * Not here: deadlines of handshakes, or of silence while paused (a paused socket does not hear the peer's FIN): the
  * caller's, who then calls `terminate()`.
- * Rejected: node:net and node:tls, which are sound but cost 10 to 15 MB more under load (BUN.md); Bun's
+ * Rejected: node:net and node:tls, which are sound but cost 10 to 15 MB more under load; Bun's
  * `socket.timeout()`, which neither closes nor restarts.
  */
 

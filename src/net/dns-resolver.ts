@@ -9,7 +9,7 @@
  * sockets are bounded. Equal lookups share one question.
  * Not here: sockets and forged answers (dns-transport.ts), what an address in an answer means (screening/).
  * Rejected: EDNS. A list's answer fits in 512 octets, TCP carries the rest, and there is no FORMERR to fall back from.
- * Rejected: node:dns. It splits a TXT record's strings and cannot tell "no such name" from "no such record" (BUN.md).
+ * Rejected: node:dns. It splits a TXT record's strings and cannot tell "no such name" from "no such record".
  * Rejected: random letter case in names. Some servers do not echo it; the port and the id have to do.
  * RFC 1035 §4 and §7, RFC 2308 §5, RFC 2181 §8.
  */

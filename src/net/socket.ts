@@ -62,7 +62,7 @@ export interface Socket {
   readonly queuedOctets: number;
   /** These and what the kernel holds that the peer has not acknowledged: shrinks as the peer reads. Costs a call. */
   readonly unreadOctets: number;
-  /** Replaces the handler (the pool hands a connection on). */
+  /** Replaces the handler (an offender's socket goes to the tarpit). */
   handle(handler: SocketHandler): void;
   /**
    * Queues octets; nothing leaves before `flush`. The Buffer is kept, not copied. No-op once closed.

@@ -88,7 +88,7 @@ export type ClientEvent =
   /** Replies pile up, for the client does not read; and: it read them. */
   | { readonly type: "congested" }
   | { readonly type: "drained" }
-  /** `relay`: "host:port [address]" for the log. `reused`: it has served a mail before. */
+  /** The answers to `acquire`. */
   | { readonly type: "attached"; readonly relay: RelayFacts }
   | { readonly type: "unavailable"; readonly failure: Failure }
   | { readonly type: "relay"; readonly report: RelayReport }
@@ -106,9 +106,11 @@ export type ClientEvent =
   | { readonly type: "fault" };
 
 export interface RelayFacts {
+  /** "host:port [address]", for the log. */
   readonly name: string;
   readonly offer: RelayOffer;
   readonly tls: TlsAgreement | undefined;
+  /** It has served a mail before. */
   readonly reused: boolean;
 }
 

@@ -2,7 +2,7 @@
  * One mail transaction: joins the client session and the relay session from MAIL to the relay's answer to the dot.
  *
  * Contract: the client session calls `rcpt`, `data`, `octets` and `abandon` as commands and octets come, and
- * `relay`, `attached`, `unavailable` as the relay speaks. Each command's reply goes into its slot, exactly once.
+ * `attached`, `unavailable`, `report` as the relay speaks. Each command's reply goes into its slot, exactly once.
  * The dot goes to the relay only when every witness agrees (witnesses.ts), and the client hears 2yz only if the relay
  * said 2yz to it. One `transaction` event is logged, when the transaction is over.
  *
