@@ -136,7 +136,8 @@ function describeProbe(
       details: dialogue.map(shown),
     };
   }
-  const transport = describeTransport(config, result);
+  const relayTls = relay.tls ?? config.relayTls;
+  const transport = describeTransport(relayTls, result);
   const { bounceRefusal } = result;
   const isPlaintext = transport.verdict === "warning";
   return {
@@ -151,13 +152,13 @@ function describeProbe(
       transport.text,
       ...(bounceRefusal === undefined ? [] : [`refuses bounces (MAIL FROM:<>): ${shown(bounceRefusal)}`]),
       ...(config.relayUsername === undefined ? [] : [`authenticated as ${config.relayUsername}`]),
-      ...describeOffer(config, result),
+      ...describeOffer(relayTls, result),
     ],
   };
 }
 
 function describeTransport(
-  { relayTls }: Config,
+  relayTls: Config["relayTls"],
   { tls, whyPlaintext = "no TLS" }: ProbeSuccess,
 ): { readonly verdict: "ok" | "warning"; readonly text: string } {
   if (tls !== undefined) {
@@ -170,7 +171,7 @@ function describeTransport(
   return { verdict: "warning", text: `plaintext: ${shown(whyPlaintext)}` };
 }
 
-function describeOffer({ relayTls }: Config, { offer, tls }: ProbeSuccess): readonly string[] {
+function describeOffer(relayTls: Config["relayTls"], { offer, tls }: ProbeSuccess): readonly string[] {
   const { sizeOctetsMax, auth } = offer;
   const keywords: readonly (readonly [keyword: string, offered: boolean])[] = [
     ["PIPELINING", offer.pipelining],

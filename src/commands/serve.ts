@@ -5,6 +5,7 @@
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
 import { describe } from "../config/findings.ts";
+import { apart } from "../config/listening.ts";
 import type { Config } from "../config/options.ts";
 import { BunNetwork } from "../net/bun-network.ts";
 import { descriptorReserve, tooFewDescriptors } from "../net/descriptors.ts";
@@ -88,7 +89,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   const watch = watchOf(config, certificate);
   for (const event of watch?.introduce(Date.now()) ?? []) shell.log(event);
   const targets: readonly ListenTarget[] =
-    inherited.sockets.length > 0 ? inherited.sockets : config.listenAddresses;
+    inherited.sockets.length > 0 ? inherited.sockets : apart(config.listenAddresses);
   checkDescriptors(shell, config, targets.length);
 
   const ownRelays = await findOwnRelays(shell.network, config.relayHosts, targets, addressesOfThisHost());

@@ -5,8 +5,11 @@
  * out, and `smtpproxy check` tells).
  */
 import type { Finding } from "./findings.ts";
+import { listenAddress } from "./hosts.ts";
+import { doubled } from "./listening.ts";
 import { OPTIONS, type Property, type Values } from "./options.ts";
 import { doubts } from "./recipient-pattern.ts";
+import { quote } from "./values.ts";
 
 export interface Findings {
   readonly faults: readonly Finding[];
@@ -46,12 +49,25 @@ export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Prope
     faults.push(found(password, "needs RELAY_USERNAME as well"));
   }
 
+  const twice = doubled(draft.listenAddresses ?? []);
+  if (twice !== undefined) {
+    const [inner, outer] = [twice.inner, twice.outer].map((address) => quote(listenAddress.format(address)));
+    faults.push(found("listenAddresses", `names ${inner}, which ${outer} has already`));
+  }
+
   const tls = draft.relayTls;
+  const implicit = (draft.relayHosts ?? []).filter((relay) => relay.tls === "implicit");
   const credential = given("relayUsername") ? "relayUsername" : password;
   const unauthenticated = tls === "off" || tls === "opportunistic" || tls === "required";
-  if (credential !== undefined && tls === "off") {
+  if (implicit.length > 0 && tls === "off") {
+    faults.push(found("relayHosts", "wants TLS by smtps://, and RELAY_TLS=off forbids it"));
+  } else if (credential !== undefined && tls === "off") {
     faults.push(found(credential, "cannot be used with RELAY_TLS=off, because AUTH goes over TLS only"));
-  } else if (credential !== undefined && unauthenticated) {
+  } else if (
+    credential !== undefined &&
+    unauthenticated &&
+    implicit.length < (draft.relayHosts ?? []).length
+  ) {
     warnings.push(
       found(
         credential,
@@ -59,7 +75,7 @@ export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Prope
       ),
     );
   }
-  if (given("relayCa") && unauthenticated) {
+  if (given("relayCa") && unauthenticated && implicit.length === 0) {
     warnings.push(found("relayCa", `has no effect with RELAY_TLS=${tls}; it has with verify or implicit`));
   }
   const zones = draft.dnsblZones;

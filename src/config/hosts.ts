@@ -20,6 +20,20 @@ export interface HostPort {
   readonly text: string;
 }
 
+/** `tls`: "implicit" where smtps:// says so for this relay; else RELAY_TLS has the say. */
+export interface RelayAddress extends HostPort {
+  readonly tls?: "implicit";
+}
+
+const SUBMISSIONS_PORT = 465; // RFC 8314 §3.3
+/** Names that a relay's port may have, as in /etc/services. */
+const RELAY_PORTS: Readonly<Record<string, number>> = {
+  smtp: 25,
+  submission: 587,
+  submissions: SUBMISSIONS_PORT,
+  smtps: SUBMISSIONS_PORT,
+};
+
 const UNIX_PATH_OCTETS_MAX = 107; // sun_path in sockaddr_un(7), less the closing NUL
 const LOCAL_PART_OCTETS_MAX = 64; // RFC 5321 §4.5.3.1.1
 const MAILBOX_OCTETS_MAX = 254; // RFC 5321 §4.5.3.1.3, less the angle brackets
@@ -79,13 +93,14 @@ export const listenAddress: Kind<ListenAddress> = {
       }
       return success(Object.freeze({ unix }));
     }
-    const split = splitHostPort(text);
+    // "25" and "*:25" are how others write ":25".
+    const split = splitHostPort(/^[0-9]+$/.test(text) ? `:${text}` : text.replace(/^\*(?=:)/, ""));
     if (!split.ok) return split;
     const { host, portText } = split.value;
     const port = parsePort(portText ?? "", 0);
     if (port === undefined) {
       return failure(
-        `must be host:port, :port, [v6]:port or unix:/path, with a port up to 65535, not ${quote(text)}`,
+        `must be host:port, :port, port, [v6]:port or unix:/path, with a port up to 65535, not ${quote(text)}`,
       );
     }
     return success(Object.freeze({ host, port }));
@@ -112,6 +127,43 @@ export function hostPort(defaultPort: number): Kind<HostPort> {
     },
     format: (value) => value.text,
   };
+}
+
+/**
+ * A relay as Postfix writes it too: a name may stand in brackets (there is no MX lookup that they could switch off)
+ * and end in a dot, and the port may have a name. Or as an URL without anything behind the port.
+ */
+export function relayAddress(defaultPort: number): Kind<RelayAddress> {
+  const form = "must be host, host:port, [v6]:port, smtp://host:port or smtps://host:port";
+  return {
+    placeholder: "HOST:PORT",
+    parse(text) {
+      // Not quoted: there may be a password in it.
+      if (text.includes("@")) return failure(`${form}; RELAY_USERNAME and RELAY_PASSWORD have the login`);
+      const [, scheme, place] = /^(smtps?):\/\/([^/]*)\/?$/i.exec(text) ?? [];
+      const tls = scheme?.toLowerCase() === "smtps" ? { tls: "implicit" as const } : {};
+      const split = splitHostPort(withoutOrnaments(place ?? text));
+      if (!split.ok) return text.includes("/") ? failure(`${form}, not ${quote(text)}`) : split;
+      const { host, portText } = split.value;
+      const port = relayPort(portText, "tls" in tls ? SUBMISSIONS_PORT : defaultPort);
+      if (host === "" || port === undefined) {
+        return failure(`${form}, with a port from 1 to 65535, not ${quote(text)}`);
+      }
+      const named = formatHostPort(host, port);
+      return success(Object.freeze({ host, port, text: "tls" in tls ? `smtps://${named}` : named, ...tls }));
+    },
+    format: (value) => value.text,
+  };
+}
+
+/** The brackets around anything but an IPv6 address, and the dot at the end of a name. */
+function withoutOrnaments(text: string): string {
+  return text.replace(/^\[([^\]:]+)\](?=:|$)/, "$1").replace(/(?<=[A-Za-z_][A-Za-z0-9_-]*)\.(?=:|$)/, "");
+}
+
+function relayPort(text: string | undefined, fallback: number): number | undefined {
+  if (text === undefined) return fallback;
+  return Object.hasOwn(RELAY_PORTS, text) ? RELAY_PORTS[text] : parsePort(text, 1);
 }
 
 /** A server that has to be named by its address, bare or with a port; IPv6 with a port in brackets. */

@@ -171,11 +171,16 @@ function read(
   path: string,
 ): { readonly ok: true; readonly value: string } | { readonly ok: false; readonly fault: string } {
   try {
-    return { ok: true, value: readFile(path) };
+    return { ok: true, value: withoutMark(readFile(path)) };
   } catch (error) {
     const reason = visible(explainError(error, "read"));
     return { ok: false, fault: `cannot read ${quote(path)}: ${reason}` };
   }
+}
+
+/** Editors of other systems put a byte order mark in front, which is no part of what was written. */
+function withoutMark(text: string): string {
+  return text.startsWith("\uFEFF") ? text.slice(1) : text;
 }
 
 /** The name this host has for itself, if it is fit to be SERVER_NAME. */

@@ -7,7 +7,7 @@
  * Rejected: a schema library. The table is small, and the types below follow from it by themselves.
  */
 import { dnsblZones } from "./dnsbl-zone.ts";
-import { addressPort, domainName, hostPort, listenAddress, mailbox } from "./hosts.ts";
+import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "./hosts.ts";
 import { network } from "./networks.ts";
 import {
   choice,
@@ -73,7 +73,10 @@ const DNS_PORT = 53;
 /** A mail server waits 5 minutes for the greeting (RFC 5321 §4.5.3.2.1), which must be there by then. */
 const GREETING_DELAY_MS_MAX = 4 * MINUTE_MS;
 
-const PER_RELAY_PORT = { plain: listOf(hostPort(SMTP_PORT)), implicit: listOf(hostPort(SUBMISSIONS_PORT)) };
+const PER_RELAY_PORT = {
+  plain: listOf(relayAddress(SMTP_PORT)),
+  implicit: listOf(relayAddress(SUBMISSIONS_PORT)),
+};
 
 /** The one value that depends on another option: TLS from the first octet has a port of its own. */
 const relayHosts: typeof PER_RELAY_PORT.plain = {

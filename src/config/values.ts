@@ -3,10 +3,11 @@
  * Contract: `parse` never throws; it returns the value or one fault, a clause that reads on after the option's name
  * ("must be a duration such as 5s, not “5 parsecs”"). `format` gives a text that `parse` reads back to the same value.
  * Values are frozen. Everything is strict: no trimming and no guessing, because a typing error should stop the start.
+ * Durations and sizes may be written as Go, systemd and mail servers write them, where that has one meaning only.
  * Not here: hosts, names and mailboxes (hosts.ts), which option has which kind (options.ts), where texts come from
  * (load.ts).
- * Rejected: a validation library (its messages are not an operator's); Go's compound durations ("1m30s"), because
- * the same length of time should be written in one way.
+ * Rejected: a validation library (its messages are not an operator's); systemd's “M” in a duration, which is a month
+ * there and would be meant as minutes here.
  */
 import { RE2JS } from "re2js";
 
@@ -65,20 +66,29 @@ export const MINUTE_MS = 60 * SECOND_MS;
 export const HOUR_MS = 60 * MINUTE_MS;
 export const DAY_MS = 24 * HOUR_MS;
 
-const DURATION_UNITS = [
-  ["d", DAY_MS],
-  ["h", HOUR_MS],
-  ["m", MINUTE_MS],
-  ["s", SECOND_MS],
-  ["ms", MS],
-] as const;
+interface Unit {
+  /** As `format` writes it. */
+  readonly name: string;
+  readonly size: number;
+  /** All that it may be written as, whole. */
+  readonly written: RegExp;
+}
 
-const SIZE_UNITS = [
-  ["G", 1024 ** 3],
-  ["M", 1024 ** 2],
-  ["K", 1024],
-  ["", 1],
-] as const;
+/** From the largest to the smallest, which is 1. systemd.time(7) has the long names, and time.ParseDuration the short ones. */
+const DURATION_UNITS: readonly Unit[] = [
+  { name: "d", size: DAY_MS, written: /^d(?:ays?)?$/ },
+  { name: "h", size: HOUR_MS, written: /^h(?:r|ours?)?$/ },
+  { name: "m", size: MINUTE_MS, written: /^m(?:in(?:utes?)?)?$/ },
+  { name: "s", size: SECOND_MS, written: /^s(?:ec(?:onds?)?)?$/ },
+  { name: "ms", size: MS, written: /^ms(?:ec)?$/ },
+];
+
+const SIZE_UNITS: readonly Unit[] = [
+  { name: "G", size: 1024 ** 3, written: /^g(?:i?b)?$/i },
+  { name: "M", size: 1024 ** 2, written: /^m(?:i?b)?$/i },
+  { name: "K", size: 1024, written: /^k(?:i?b)?$/i },
+  { name: "", size: 1, written: /^b?$/i },
+];
 
 /** The text with what a terminal would not show, or would obey, escaped. */
 export function visible(text: string): string {
@@ -105,10 +115,42 @@ export function failure(fault: string): { readonly ok: false; readonly fault: st
 }
 
 /** A number times the largest unit that divides it. */
-function formatInUnits(value: number, units: readonly (readonly [unit: string, size: number])[]): string {
+function formatInUnits(value: number, units: readonly Unit[]): string {
   if (value === 0) return "0";
-  const [unit, size] = units.find(([, candidate]) => value % candidate === 0) ?? ["", 1];
-  return `${value / size}${unit}`;
+  const { name, size } = units.find((unit) => value % unit.size === 0) ?? { name: "", size: 1 };
+  return `${value / size}${name}`;
+}
+
+/** Six digits behind the point times the largest unit is exact. Each unit ends what came before it, so it is linear. */
+const NUMBER = "([0-9]{1,15})(?:\\.([0-9]{1,6}))?";
+const PLAIN = new RegExp(`^${NUMBER}$`);
+const PART = new RegExp(`${NUMBER} ?([A-Za-z]+)`, "g");
+const PARTS = new RegExp(`^${NUMBER} ?[A-Za-z]+(?: ?${NUMBER} ?[A-Za-z]+)*$`);
+
+/** What a fraction leaves of the smallest unit counts as a whole one, so that little never becomes nothing. */
+function times(size: number, whole = "", fraction = ""): number {
+  return Number(whole) * size + Math.ceil((Number(fraction) * size) / 10 ** fraction.length);
+}
+
+/** A number alone, or numbers with units that become smaller ("1m30s"), at most `partsMax`. */
+function readInUnits(
+  text: string,
+  units: readonly Unit[],
+  plainSize: number,
+  partsMax: number,
+): number | undefined {
+  const [plain, whole, fraction] = PLAIN.exec(text) ?? [];
+  if (plain !== undefined) return times(plainSize, whole, fraction);
+  const parts = PARTS.test(text) ? [...text.matchAll(PART)] : [];
+  let sum: number | undefined;
+  let above = Number.POSITIVE_INFINITY;
+  for (const [, wholes, fractions, name = ""] of parts) {
+    const size = units.find(({ written }) => written.test(name))?.size;
+    if (size === undefined || size >= above) return undefined;
+    sum = (sum ?? 0) + times(size, wholes, fractions);
+    above = size;
+  }
+  return parts.length <= partsMax ? sum : undefined;
 }
 
 export function formatDuration(durationMs: number): string {
@@ -119,21 +161,18 @@ export function formatSize(octets: number): string {
   return formatInUnits(octets, SIZE_UNITS);
 }
 
-/** Shared by durations and sizes: digits and a unit, between bounds. */
+/** Shared by durations and sizes: numbers and their units, between bounds. */
 function quantity(
   what: string,
   placeholder: string,
-  units: readonly (readonly [unit: string, size: number])[],
-  plainSize: number,
+  read: (text: string) => number | undefined,
   format: (value: number) => string,
 ): (min: number, max: number) => Kind<number> {
   return (min, max) => ({
     placeholder,
     parse(text) {
-      const [, digits = "", unit = ""] = /^([0-9]{1,15})([A-Za-z]{0,2})$/.exec(text) ?? [];
-      const size = unit === "" ? plainSize : units.find(([candidate]) => candidate === unit)?.[1];
-      if (digits === "" || size === undefined) return failure(`must be ${what}, not ${quote(text)}`);
-      const value = Number(digits) * size;
+      const value = read(text);
+      if (value === undefined) return failure(`must be ${what}, not ${quote(text)}`);
       if (value < min || value > max) {
         return failure(`must be from ${format(min)} to ${format(max)}, not ${quote(text)}`);
       }
@@ -145,19 +184,17 @@ function quantity(
 
 /** In milliseconds. */
 export const duration = quantity(
-  "a duration such as 500ms, 5s, 10m, 1h or 1d",
+  "a duration such as 500ms, 5s, 1m30s, 1.5h or 1d",
   "DURATION",
-  DURATION_UNITS,
-  SECOND_MS,
+  (text) => readInUnits(text, DURATION_UNITS, SECOND_MS, DURATION_UNITS.length),
   formatDuration,
 );
 
 /** In octets. */
 export const size = quantity(
-  "a size in octets, or such as 64K, 25M or 1G",
+  "a size in octets, or such as 64K, 25M, 25MB, 25MiB or 1.5G",
   "SIZE",
-  SIZE_UNITS,
-  1,
+  (text) => readInUnits(text, SIZE_UNITS, 1, 1),
   formatSize,
 );
 

@@ -52,7 +52,12 @@ import {
 
 type Native = BunSocket | undefined;
 
-/** What bun-types lacks of Bun.listen: inherited descriptors, and the port that only TCP listeners have. */
+/** What bun-types lacks of Bun.listen: IPv6 alone. */
+type TcpListen = (
+  options: Bun.TCPSocketListenOptions<Native> & { readonly ipv6Only: boolean },
+) => Bun.TCPSocketListener<Native>;
+const listenOnTcp = Bun.listen as unknown as TcpListen;
+/** And inherited descriptors, whose listener has no port. */
 type FdListen = (options: Bun.SocketOptions<Native> & { readonly fd: number }) => Bun.SocketListener<Native>;
 const listenFd = Bun.listen as unknown as FdListen;
 
@@ -261,12 +266,12 @@ function open(
 }
 
 function listenTcp(
-  target: { readonly host: string; readonly port: number },
+  target: Extract<ListenTarget, { readonly host: string }>,
   options: Bun.SocketOptions<Native>,
 ): OpenListener {
   const bind = (hostname: string): OpenListener => {
     const native = orOneLine(formatHostPort(hostname, target.port), () =>
-      Bun.listen<Native>({ ...options, hostname, port: target.port }),
+      listenOnTcp({ ...options, hostname, port: target.port, ipv6Only: target.ipv6Only === true }),
     );
     raiseBacklog(native);
     const { port } = native;

@@ -108,7 +108,7 @@ export class Acquisition {
   #dialPlace(place: RelayPlace): void {
     const { network } = this.#shell;
     const { authorities, connectTimeoutMs } = this.#settings;
-    const settings: RelaySettings = place.withoutTls ? { ...this.#settings, tls: "off" } : this.#settings;
+    const settings: RelaySettings = { ...this.#settings, tls: place.withoutTls ? "off" : this.#tlsOf(place) };
     const dialledAt = network.now();
     const target = { address: place.address, port: place.relay.port };
     this.#dial = network.dial(target, connectTimeoutMs, {
@@ -137,6 +137,10 @@ export class Acquisition {
     });
   }
 
+  #tlsOf({ relay }: RelayPlace): RelaySettings["tls"] {
+    return relay.tls ?? this.#settings.tls;
+  }
+
   #ready(connection: RelayConnection, { offer, plaintext }: RelayReady): void {
     this.#over = true;
     const now = this.#shell.network.now();
@@ -151,7 +155,7 @@ export class Acquisition {
   #failed(place: RelayPlace, failure: Failure): void {
     if (this.#over) return;
     this.#connection = undefined;
-    const plainWillDo = this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
+    const plainWillDo = this.#tlsOf(place) === "opportunistic" && this.#settings.credentials === undefined;
     this.#route.failed(place, failure, plainWillDo, this.#shell.network.now());
     this.#log(describePlace(place), describeFailure(failure));
     if (failure.kind === "loop") {

@@ -103,7 +103,8 @@ export interface Dial {
 }
 
 export type ListenTarget =
-  | { readonly host: string; readonly port: number }
+  /** `ipv6Only`: a socket for `::` leaves IPv4 to another one. */
+  | { readonly host: string; readonly port: number; readonly ipv6Only?: true }
   | { readonly unix: string }
   | { readonly fd: number; readonly name: string };
 

@@ -97,7 +97,8 @@ function orFault<T>(load: () => T): T | { readonly ok: false; readonly fault: st
 
 function readPem(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    // A byte order mark in front is no part of the first line.
+    return readFileSync(path, "latin1").replace(/^\xef\xbb\xbf/, "");
   } catch (error) {
     throw new FileFault(`cannot read ${path}: ${explainError(error, "read")}`);
   }

@@ -32,6 +32,8 @@ const restingMax = 1_000;
 export interface RelayHost {
   readonly host: string;
   readonly port: number;
+  /** TLS from the first octet, whatever holds for the others. */
+  readonly tls?: "implicit";
 }
 
 export interface RelayPlace {

@@ -131,6 +131,17 @@ describe("the relay", () => {
     expect(findings(result)).toContain("offers AUTH LOGIN\n");
   });
 
+  test("smtps:// is TLS from the first octet, authenticated, whatever RELAY_TLS is for the others", async () => {
+    using relay = new FakeRelay({ tls: relayTls, implicit: true });
+    const environment = { ...quiet, RELAY_HOST: `smtps://${relay.host}`, RELAY_TLS: "required" };
+    const trusting = await run(["check"], { environment: { ...environment, RELAY_CA: authority.pem } });
+    expect(findings(trusting)).toContain("its certificate verifies");
+    expect(trusting.status).toBe(0);
+    const stranger = await run(["check"], { environment });
+    expect(findings(stranger)).toMatch(/^FAILED {3}relay .*certificate/m);
+    expect(stranger.status).toBe(1);
+  });
+
   test("AUTH refused: the relay's own words, and the password nowhere", async () => {
     const secret = Buffer.from("\0me\0hunter2").toString("base64");
     const result = await checked(

@@ -139,6 +139,19 @@ describe("the log", () => {
   });
 });
 
+test("0.0.0.0 and [::] with one port: both listen", async () => {
+  const free = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
+  const { port } = free;
+  free.stop(true);
+  const address = `0.0.0.0:${port} [::]:${port}`;
+  await using service = new Service({ LISTEN_ADDRESS: address, RELAY_HOST: "127.0.0.1:9" });
+  for (const host of ["127.0.0.1", "::1"]) {
+    const client = await Client.dialWhenReady({ address: host, port });
+    await client.quit();
+  }
+  expect(service.events("listening").map((line) => line.get("address"))).toEqual(address.split(" "));
+});
+
 describe("SIGHUP", () => {
   test("a renewed certificate is for new sessions; a running one keeps its own", async () => {
     install(old.issue("mx", "DNS:proxy.test"));

@@ -287,6 +287,12 @@ describe("the file", () => {
     ]);
   });
 
+  test("with a byte order mark and CRLF, as some editors have it", () => {
+    const f = "\uFEFFRELAY_HOST=r.example\r\nMAX_HOPS=3\r\n";
+    const { config } = loaded({ args: ["--config", "f"], files: { f } });
+    expect([config.relayHosts[0]?.text, config.maxHops]).toEqual(["r.example:25", 3]);
+  });
+
   test("the last of several lines counts, with a warning", () => {
     const f = "MAX_HOPS=3\nMAX_HOPS=4\nLOG_LEVEL=debug\nLOG_LEVEL=\n";
     const { config, warnings } = loaded({ args: ["--config", "f"], environment: RELAY, files: { f } });
@@ -310,7 +316,7 @@ test("all faults at once", () => {
     "RELAY_HOSTS (environment): is no option; did you mean RELAY_HOST?",
     "RELAY_HOST (not set): must be set, such as smtp.example.com:25",
     "MAX_HOPS (flag): must be a whole number from 1 to 1000, not “0”",
-    "RELAY_TIMEOUT (environment): must be a duration such as 500ms, 5s, 10m, 1h or 1d, not “5 parsecs”",
+    "RELAY_TIMEOUT (environment): must be a duration such as 500ms, 5s, 1m30s, 1.5h or 1d, not “5 parsecs”",
     "SERVER_KEY (environment): needs SERVER_CERT as well",
   ]);
 });
@@ -318,6 +324,44 @@ test("all faults at once", () => {
 describe("rules between options", () => {
   const environment = (more: Surroundings["environment"]) => ({ environment: { ...RELAY, ...more } });
   const user = { RELAY_USERNAME: "me", RELAY_PASSWORD: "hunter2", RELAY_TLS: "verify" };
+
+  test("smtps:// and RELAY_TLS", () => {
+    const RELAY_HOST = "smtps://a.example b.example";
+    const { config } = loaded(environment({ RELAY_HOST, RELAY_TLS: "required" }));
+    expect(config.relayHosts.map(({ text, tls }) => [text, tls])).toEqual([
+      ["smtps://a.example:465", "implicit"],
+      ["b.example:25", undefined],
+    ]);
+    for (const more of [{}, user]) {
+      expect(faults(environment({ ...more, RELAY_HOST, RELAY_TLS: "off" }))).toEqual([
+        "RELAY_HOST (environment): wants TLS by smtps://, and RELAY_TLS=off forbids it",
+      ]);
+    }
+    const secured = { ...user, RELAY_HOST: "smtps://a.example", RELAY_TLS: "", RELAY_CA: "ca" };
+    expect(warnings(secured)).toEqual([]);
+    expect(warnings({ ...secured, RELAY_CA: "", RELAY_HOST })).toHaveLength(1);
+  });
+
+  test("listen addresses in each other's way", () => {
+    for (const [addresses, inner, outer] of [
+      [":25 127.0.0.1:25", "127.0.0.1:25", ":25"],
+      ["[::1]:25 *:25", "[::1]:25", ":25"],
+      ["0.0.0.0:25 127.0.0.1:25", "127.0.0.1:25", "0.0.0.0:25"],
+      ["[::]:25 [::1]:25", "[::1]:25", "[::]:25"],
+    ] as const) {
+      expect(faults(environment({ LISTEN_ADDRESS: addresses }))).toEqual([
+        `LISTEN_ADDRESS (environment): names “${inner}”, which “${outer}” has already`,
+      ]);
+    }
+    for (const fine of [
+      "0.0.0.0:25 [::]:25",
+      "127.0.0.1:25 [::1]:25 [::]:587",
+      ":0 127.0.0.1:0",
+      "unix:/s :25",
+    ]) {
+      expect(loaded(environment({ LISTEN_ADDRESS: fine })).ok).toBe(true);
+    }
+  });
 
   test("certificate and key", () => {
     expect(faults(environment({ SERVER_CERT: "c" }))).toEqual([
@@ -430,7 +474,7 @@ describe("rules between options", () => {
 describe("the password's file", () => {
   const environment = { ...RELAY, RELAY_USERNAME: "me", RELAY_PASSWORD_FILE: "p", RELAY_TLS: "verify" };
 
-  test.each(["hunter2", "hunter2\n", "hunter2\r\n"])("%j", (p) => {
+  test.each(["hunter2", "hunter2\n", "hunter2\r\n", "\uFEFFhunter2\r\n"])("%j", (p) => {
     const { config, sources } = loaded({ environment, files: { p } });
     expect(config.relayPassword?.reveal()).toBe("hunter2");
     expect(sources.get("relayPassword")).toBe("RELAY_PASSWORD_FILE");

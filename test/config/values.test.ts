@@ -1,7 +1,7 @@
 /** Every kind of value, of values.ts and hosts.ts: what it takes, what it refuses and how it says so, and that format∘parse changes nothing. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { domainName, hostPort, listenAddress, mailbox } from "../../src/config/hosts.ts";
+import { domainName, listenAddress, mailbox, relayAddress } from "../../src/config/hosts.ts";
 import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import {
   choice,
@@ -17,6 +17,7 @@ import {
   secret,
   size,
 } from "../../src/config/values.ts";
+import { formatHostPort } from "../../src/lib/host-port.ts";
 
 const nothing = () => undefined;
 
@@ -43,35 +44,72 @@ describe("durations", () => {
     ["1d", 86_400_000],
     ["30", 30_000],
     ["007s", 7000],
+    // As Go writes them.
+    ["1m30s", 90_000],
+    ["1h30m", 5_400_000],
+    ["1h0m0s", 3_600_000],
+    ["0.5s", 500],
+    ["1.5h", 5_400_000],
+    ["1m0.5s", 60_500],
+    // As systemd writes them.
+    ["30sec", 30_000],
+    ["5min", 300_000],
+    ["1min 30s", 90_000],
+    ["2 h", 7_200_000],
+    ["500msec", 500],
+    ["3 minutes 1 second", 181_000],
+    ["1hr", 3_600_000],
+    ["1.5", 1500],
+    // Never less than was asked for, and little is not nothing.
+    ["0.0001s", 1],
+    ["1.0005s", 1001],
   ])("%s is %d ms", (text, ms) => expect(good(kind, text)).toBe(ms));
 
   test.each([
     "",
     " 5s",
-    "5 s",
     "5parsecs",
     "5S",
     "5M",
     "-5s",
     "+5s",
-    "1.5s",
-    "1m30s",
     "s",
+    "1.s",
+    ".5s",
+    "1.2.3s",
+    "1.1234567s",
+    "30s1m",
+    "1m1m",
+    "1m30",
+    "30 1m",
+    "1m  30s",
+    "5min ",
+    "1M",
+    "5MIN",
+    "1w",
+    "1,5s",
     "0x5",
     "٥s",
     "1e3",
     "5µs",
   ])("“%s” is none", (text) =>
-    expect(fault(kind, text)).toStartWith("must be a duration such as 500ms, 5s, 10m, 1h or 1d, not “"),
+    expect(fault(kind, text)).toStartWith("must be a duration such as 500ms, 5s, 1m30s, 1.5h or 1d, not “"),
   );
 
   test("the fault is told in the operator's words", () => {
     expect(fault(kind, "5 parsecs")).toBe(
-      "must be a duration such as 500ms, 5s, 10m, 1h or 1d, not “5 parsecs”",
+      "must be a duration such as 500ms, 5s, 1m30s, 1.5h or 1d, not “5 parsecs”",
     );
     expect(fault(kind, "0")).toBe("must be from 1ms to 1d, not “0”");
     expect(fault(kind, "25h")).toBe("must be from 1ms to 1d, not “25h”");
     expect(fault(kind, "999999999999999d")).toBe("must be from 1ms to 1d, not “999999999999999d”");
+  });
+
+  test("a long text takes no longer than its length", () => {
+    const started = performance.now();
+    for (const text of ["1".repeat(100_000), `${"1s".repeat(50_000)}!`, "1 ".repeat(50_000)])
+      fault(kind, text);
+    expect(performance.now() - started).toBeLessThan(1_000);
   });
 
   test("0 where never is an answer", () => expect(good(duration(0, DAY_MS), "0")).toBe(0));
@@ -101,10 +139,22 @@ describe("sizes", () => {
     ["25M", 26_214_400],
     ["1G", 1_073_741_824],
     ["1024G", 1024 ** 4],
+    ["25m", 26_214_400],
+    ["25MB", 26_214_400],
+    ["25MiB", 26_214_400],
+    ["25 mib", 26_214_400],
+    ["64kB", 65_536],
+    ["1.5G", 1_610_612_736],
+    ["1.3K", 1332],
+    ["512b", 512],
   ])("%s is %d octets", (text, octets) => expect(good(kind, text)).toBe(octets));
 
-  test.each(["", "25m", "25MB", "25MiB", "25 M", "1.5M", "M", "-1", "1T"])("“%s” is none", (text) =>
-    expect(fault(kind, text)).toBe(`must be a size in octets, or such as 64K, 25M or 1G, not ${quote(text)}`),
+  test.each(["", "25MiBs", "25mi", "25  M", "1,5M", ".5M", "M", "-1", "1T", "1M1K", "1M 1"])(
+    "“%s” is none",
+    (text) =>
+      expect(fault(kind, text)).toBe(
+        `must be a size in octets, or such as 64K, 25M, 25MB, 25MiB or 1.5G, not ${quote(text)}`,
+      ),
   );
 
   test("bounds", () => {
@@ -153,7 +203,13 @@ describe("listen addresses", () => {
   });
 
   test.each([
-    "25",
+    ["25", ":25"],
+    ["*:25", ":25"],
+  ])("%s is %s", (text, canonical) =>
+    expect(listenAddress.format(good(listenAddress, text))).toBe(canonical),
+  );
+
+  test.each([
     "",
     ":",
     ":65536",
@@ -161,7 +217,10 @@ describe("listen addresses", () => {
     "host",
     "host:",
     "host:smtp",
-    "*:25",
+    "65536",
+    "*",
+    "*25",
+    "**:25",
     "a:b:25",
     "[::1]",
     "[::1]25",
@@ -204,8 +263,39 @@ describe("relay hosts", () => {
     ["[2001:db8::1]", "2001:db8::1", 25, "[2001:db8::1]:25"],
     ["[2001:db8::1]:2525", "2001:db8::1", 2525, "[2001:db8::1]:2525"],
     ["mail_relay:25", "mail_relay", 25, "mail_relay:25"],
+    // As Postfix has it.
+    ["[mail.example.net]:587", "mail.example.net", 587, "mail.example.net:587"],
+    ["[mail.example.net]", "mail.example.net", 25, "mail.example.net:25"],
+    ["[192.0.2.1]:2525", "192.0.2.1", 2525, "192.0.2.1:2525"],
+    ["[mail.example.net]:submission", "mail.example.net", 587, "mail.example.net:587"],
+    ["mail.example.net.", "mail.example.net", 25, "mail.example.net:25"],
+    ["mail.example.net.:587", "mail.example.net", 587, "mail.example.net:587"],
+    ["[mail.example.net.]:smtps", "mail.example.net", 465, "mail.example.net:465"],
+    ["localhost.:25", "localhost", 25, "localhost:25"],
+    // As an URL.
+    ["smtp://mail.example.net", "mail.example.net", 25, "mail.example.net:25"],
+    ["SMTP://mail.example.net:587/", "mail.example.net", 587, "mail.example.net:587"],
+    ["smtp://[2001:db8::1]:25", "2001:db8::1", 25, "[2001:db8::1]:25"],
   ])("%s", (written, host, port, text) => {
-    expect(good(hostPort(25), written)).toEqual({ host, port, text });
+    expect(good(relayAddress(25), written)).toEqual({ host, port, text });
+  });
+
+  test.each([
+    ["smtps://mail.example.net", "mail.example.net", 465],
+    ["smtps://mail.example.net:587", "mail.example.net", 587],
+    ["SMTPS://[2001:db8::1]/", "2001:db8::1", 465],
+  ])("%s is TLS from the first octet", (written, host, port) => {
+    const text = `smtps://${formatHostPort(host, port)}`;
+    expect(good(relayAddress(25), written)).toEqual({ host, port, text, tls: "implicit" });
+    expect(good(relayAddress(25), text).text).toBe(text);
+  });
+
+  test("a password in it is not shown", () => {
+    for (const text of ["smtp://me:hunter2@mail.example.net", "me:hunter2@mail.example.net:25"]) {
+      const said = fault(relayAddress(25), text);
+      expect(said).toContain("RELAY_PASSWORD");
+      expect(said).not.toContain("hunter2");
+    }
   });
 
   test.each([
@@ -218,8 +308,19 @@ describe("relay hosts", () => {
     "-a.example",
     "a..b",
     "http://x",
+    "smtp://",
+    "smtps://x/y",
+    "smtp://smtp://x",
+    "x/",
+    "[a]b",
+    "[]",
+    "a.example..",
+    "192.0.2.1.",
+    "[2001:db8::1].",
+    "host:imap",
+    "host:constructor",
     "1.2.3",
-  ])("“%s” is none", (text) => void fault(hostPort(25), text));
+  ])("“%s” is none", (text) => void fault(relayAddress(25), text));
 });
 
 test("domain names", () => {

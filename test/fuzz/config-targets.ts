@@ -4,7 +4,7 @@ import { parseArguments } from "../../src/config/arguments.ts";
 import { dnsblZones } from "../../src/config/dnsbl-zone.ts";
 import { parseEnvFile } from "../../src/config/env-file.ts";
 import { describe as describeFinding, type Finding } from "../../src/config/findings.ts";
-import { addressPort, domainName, hostPort, listenAddress, mailbox } from "../../src/config/hosts.ts";
+import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "../../src/config/hosts.ts";
 import { type Loaded, load } from "../../src/config/load.ts";
 import { network } from "../../src/config/networks.ts";
 import {
@@ -104,7 +104,7 @@ const kinds: readonly Target[] = [
   kindTarget("listen-address", listenAddress, hostWords, (value) => {
     if ("host" in value) holdHost(value.host);
   }),
-  kindTarget("relay-host", listOf(hostPort(25)), hostWords, (values) => {
+  kindTarget("relay-host", listOf(relayAddress(25)), [...hostWords, "smtp://", "smtps://", "/"], (values) => {
     for (const { host } of values) holdHost(host);
   }),
   kindTarget("dns-server", addressPort(53), [...hostWords, ...ipWords], ({ host, port }) => {
@@ -157,8 +157,21 @@ const kinds: readonly Target[] = [
       }
     },
   ),
-  kindTarget("duration", duration(0, DAY_MS), ["5", "0", "s", "ms", "m", "h", "d", "9999", ".", "-"]),
-  kindTarget("size", size(1, 1024 ** 4), ["5", "0", "K", "M", "G", "9999", ".", "k"]),
+  kindTarget("duration", duration(0, DAY_MS), [
+    "5",
+    "0",
+    "s",
+    "ms",
+    "m",
+    "h",
+    "d",
+    "min",
+    "sec",
+    "9999",
+    ".",
+    "-",
+  ]),
+  kindTarget("size", size(1, 1024 ** 4), ["5", "0", "K", "M", "G", "9999", ".", "k", "iB"]),
   kindTarget("path", path, ["/", "a", "..", "é", "\u{1f600}", "\u2028", "\ud800"]),
   // RE2 promises linear time for searching; the pattern itself is the operator's.
   kindTarget(

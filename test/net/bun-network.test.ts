@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { abandonedDialsMax } from "../../src/net/bun-network.ts";
-import type { DialTarget } from "../../src/net/socket.ts";
+import type { DialTarget, Socket } from "../../src/net/socket.ts";
 import { at, connect, descriptors, dialled, eventually, Recorder, turns, world } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "smtpproxy-net-"));
@@ -197,6 +197,26 @@ describe("listen", () => {
     four.socket.terminate();
     six.socket.terminate();
     listener.stop();
+  });
+
+  test("a socket for each family on one port", async () => {
+    const { network } = world();
+    const seen: string[] = [];
+    const accept = (name: string) => (socket: Socket) => {
+      seen.push(`${name} ${socket.remote.family}`);
+      return new Recorder(socket);
+    };
+    const four = network.listen({ host: "0.0.0.0", port: 0 }, accept("first"));
+    const { port } = four;
+    expect(() => network.listen({ host: "::", port }, accept("never"))).toThrow("EADDRINUSE");
+    const six = network.listen({ host: "::", port, ipv6Only: true }, accept("second"));
+    await dialled(network, { address: "127.0.0.1", port });
+    await dialled(network, { address: "::1", port });
+    await eventually(() => seen.length === 2, "both");
+    expect(seen).toEqual(["first ipv4", "second ipv6"]);
+    four.stop();
+    await expect(dialled(network, { address: "127.0.0.1", port })).rejects.toThrow("ECONNREFUSED");
+    six.stop();
   });
 
   test("what cannot be had is one line that names the address", () => {

@@ -611,6 +611,25 @@ describe("TLS to the relay", () => {
     relay.stop();
   });
 
+  test("one relay by smtps:// beside another that has no TLS", async () => {
+    const relay = await ScriptedRelay.start({ certificate, implicit: true });
+    const plain = await ScriptedRelay.start({});
+    const authorities = [await Bun.file(authority.pem).text()];
+    const relays = [
+      { host: "127.0.0.1", port: relay.port, tls: "implicit" as const },
+      { host: "127.0.0.1", port: plain.port },
+    ];
+    const proxy = new TestProxy([], {
+      pool: { tls: "opportunistic", authorities, relays, idleTimeoutMs: 0 },
+    });
+    expect(await proxy.mail(body)).toStartWith("250");
+    relay.stop();
+    expect(await proxy.mail(body)).toStartWith("250");
+    expect([relay, plain].map(({ mails }) => mails.map(({ secured }) => secured))).toEqual([[true], [false]]);
+    await proxy.stop();
+    plain.stop();
+  });
+
   test.each(["PLAIN", "LOGIN", "CRAM-MD5 LOGIN PLAIN"])("AUTH %s, over TLS", async (auth) => {
     const relay = await ScriptedRelay.start({ certificate, auth });
     const credentials = { username: "me", password: "s3cret" };
