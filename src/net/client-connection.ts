@@ -68,6 +68,8 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   #running = false;
   #flushing = false;
   #congested = false;
+  /** During a stop: ends a client that was told all and does not hang up. */
+  #farewell: { cancel(): void } | undefined;
   #over = false;
   #isLeaving = false;
   /** The session does not want to read; and: others have their turn first. */
@@ -142,6 +144,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   }
 
   closed(reason: string): void {
+    this.#farewell?.cancel();
     this.#run({ type: "closed", reason });
     this.#around.left(this.#address);
   }
@@ -277,7 +280,8 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   /** A client that does not hang up must not hold up the end of the program. */
   #limitFarewell(): void {
     const farewellMs = this.#around.farewellMs();
-    if (farewellMs !== undefined) this.#shell.network.timer(farewellMs, () => this.#socket.terminate());
+    if (farewellMs === undefined || this.#farewell !== undefined) return;
+    this.#farewell = this.#shell.network.timer(farewellMs, () => this.#socket.terminate());
   }
 
   #order(order: RelayOrder): void {
