@@ -281,8 +281,8 @@ export const programMutants: readonly Mutant[] = [
   {
     name: "a client that stays holds up the end",
     file: "net/client-connection.ts",
-    find: "if (farewellMs !== undefined) this.#shell",
-    replace: "if (farewellMs === 0) this.#shell",
+    find: "if (farewellMs === undefined || this.#farewell !== undefined) return;",
+    replace: "if (farewellMs !== 0) return;",
     harm: "a stop takes five seconds",
     tests: ["test/commands/serve.test.ts"],
   },
