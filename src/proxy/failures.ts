@@ -3,6 +3,7 @@
  * hears: always 4yz, for mail is delayed by our trouble and never lost.
  * Not here: what the relay itself answers to MAIL, RCPT, DATA and the dot; that is the client's answer, verbatim.
  */
+import { afterWait } from "../lib/errors.ts";
 import { unreachable } from "../ops/assert.ts";
 import {
   ownFaultAtRelay,
@@ -38,7 +39,7 @@ export type Failure =
   | { readonly kind: "fault" }
   /** FIN, reset. */
   | { readonly kind: "lost"; readonly detail: string }
-  | { readonly kind: "timeout"; readonly awaited: string }
+  | { readonly kind: "timeout"; readonly awaited: string; readonly waitedMs: number }
   /** What came is no reply, or a reply to nothing, or of a kind that the command cannot have. */
   | { readonly kind: "garbled"; readonly detail: string }
   /** The relay refused while mail data was still on its way, or said 421: its words are the client's answer. */
@@ -123,11 +124,13 @@ export function describeFailure(failure: Failure): string {
     case "lost":
       return `relay connection lost: ${failure.detail}`;
     case "timeout":
-      return `relay timeout, awaited ${failure.awaited}`;
+      return `relay timeout${afterWait(failure.waitedMs)}, awaited ${failure.awaited}`;
     case "garbled":
       return `relay broke the protocol: ${failure.detail}`;
     case "refused-early":
-      return `relay refused out of turn: ${describeReply(failure.reply)}`;
+      return failure.reply.code === 421
+        ? `relay closes the connection: ${describeReply(failure.reply)}`
+        : `relay refused before the end of mail data: ${describeReply(failure.reply)}`;
     default:
       return unreachable(failure);
   }

@@ -115,7 +115,7 @@ export class RelaySession {
         this.#report({ type: "drained" });
         break;
       case "time":
-        if (now >= this.deadline()) this.#expire();
+        if (now >= this.deadline()) this.#expire(now);
         break;
       case "dismissed":
         assert(this.#idleSince !== undefined, "only an idle connection is dismissed");
@@ -149,15 +149,17 @@ export class RelaySession {
     return this.#idleSince === undefined ? Number.POSITIVE_INFINITY : this.#idleSince + idleTimeoutMs;
   }
 
-  #expire(): void {
+  #expire(now: number): void {
+    const waitedMs = now - (this.#congestedSince ?? this.#idleSince ?? this.#since);
     const awaited = this.#congestedSince === undefined ? this.#awaited[0] : undefined;
     if (this.#phase === "handshake") {
-      this.#lose({ kind: "timeout", awaited: "its end" }, "terminate");
+      this.#lose({ kind: "timeout", awaited: "its end", waitedMs }, "terminate");
     } else if (awaited === undefined && this.#idleSince !== undefined) {
-      this.#quit({ kind: "timeout", awaited: "the next mail" });
+      this.#quit({ kind: "timeout", awaited: "the next mail", waitedMs });
     } else {
       const what = awaited === undefined ? "mail data to be read" : `the reply to ${awaited}`;
-      this.#lose({ kind: "timeout", awaited: awaited === "greeting" ? "the greeting" : what }, "terminate");
+      const named = awaited === "greeting" ? "the greeting" : what;
+      this.#lose({ kind: "timeout", awaited: named, waitedMs }, "terminate");
     }
   }
 

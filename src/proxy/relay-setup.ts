@@ -5,6 +5,7 @@
  * Not here: sending, deadlines, and what is awaited (relay-session.ts); AUTH step by step (relay-auth.ts).
  * RFC 5321 §4.1.1.1, §3.1; RFC 3207; RFC 4954.
  */
+import { afterWait } from "../lib/errors.ts";
 import { assert, unreachable } from "../ops/assert.ts";
 import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
@@ -63,7 +64,11 @@ export class RelaySetup {
       case "timeout":
         return stage === undefined
           ? failure
-          : { kind: "tls", stage, detail: `timeout, awaited ${failure.awaited}` };
+          : {
+              kind: "tls",
+              stage,
+              detail: `timeout${afterWait(failure.waitedMs)}, awaited ${failure.awaited}`,
+            };
       case "garbled":
         // Octets between the 220 and the handshake are somebody else's (CVE-2011-0411): no TLS of the relay's broke.
         return stage === "STARTTLS" ? { kind: "tls", stage, detail: failure.detail } : failure;

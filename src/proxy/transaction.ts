@@ -147,7 +147,7 @@ export class Transaction {
   time(now: number): void {
     if (now < this.deadline()) return;
     this.#order({ order: "release" });
-    this.unavailable({ kind: "timeout", awaited: "a relay connection" });
+    this.unavailable({ kind: "timeout", awaited: "a relay connection", waitedMs: acquireMsMax });
   }
 
   // --- What the client asks ----------------------------------------------------------------------------------

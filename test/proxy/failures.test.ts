@@ -15,7 +15,7 @@ const failures: readonly (readonly [Failure, string])[] = [
   [{ kind: "paused", reason: "ECONNREFUSED", forMs: 0 }, "4.4.1"],
   [{ kind: "fault" }, "4.3.0"],
   [{ kind: "lost", detail: "ECONNRESET" }, "4.4.2"],
-  [{ kind: "timeout", awaited: "the reply to MAIL" }, "4.4.2"],
+  [{ kind: "timeout", awaited: "the reply to MAIL", waitedMs: 300_000 }, "4.4.2"],
   [{ kind: "garbled", detail: "malformed reply" }, "4.4.2"],
 ];
 
@@ -34,5 +34,21 @@ test("what the relay said itself is passed on, a 421 as 451", () => {
   expect(enhancedCode(replyToFailure({ kind: "refused-early", reply: refusal }, "setup"))).toBe("4.4.1");
   expect(describeReply(relayReply(reply(421, "4.7.28", "slow down")))).toBe("451 4.7.28 slow down");
   expect(describeReply(relayReply(reply(250, undefined, "ok")))).toBe("250 2.0.0 ok");
-  expect(describeFailure({ kind: "refused-early", reply: refusal })).toContain("550 5.7.1 no");
+  expect(describeFailure({ kind: "refused-early", reply: refusal })).toBe(
+    "relay refused before the end of mail data: 550 5.7.1 no",
+  );
+});
+
+test("a 421 closes the connection, in turn as out of it", () => {
+  const closing = reply(421, "4.3.2", "going down");
+  expect(describeFailure({ kind: "refused-early", reply: closing })).toBe(
+    "relay closes the connection: 421 4.3.2 going down",
+  );
+});
+
+test("a timeout says how long was waited", () => {
+  const awaited = "the reply to MAIL";
+  expect(describeFailure({ kind: "timeout", awaited, waitedMs: 300_000 })).toBe(
+    "relay timeout after 300s, awaited the reply to MAIL",
+  );
 });
