@@ -14,7 +14,8 @@
  */
 import { type DnsblZone, dnsblZone } from "../config/dnsbl-zone.ts";
 import type { Config } from "../config/options.ts";
-import { type DnsAnswer, DnsResolver } from "../net/dns-resolver.ts";
+import type { DnsAnswer } from "../net/dns-answer.ts";
+import { DnsResolver } from "../net/dns-resolver.ts";
 import { type DnsServer, describeServer } from "../net/dns-transport.ts";
 import { distinctZones, explanation, matches, meaningOf } from "../screening/dnsbl-zones.ts";
 import type { Finding } from "./check-finding.ts";
@@ -120,7 +121,7 @@ async function judgeZone(resolver: DnsResolver, tested: TestedZone): Promise<Out
   for (const { listed, not } of [testEntries.ipv4, testEntries.ipv6]) {
     const names = [listed, not].map(({ reversed }) => `${reversed}.${zone}`);
     const answers = await Promise.all(names.map((name) => resolver.lookup(name, "A")));
-    const trouble = answers.find((answer) => answer.kind === "trouble");
+    const trouble = answers.find((answer) => answer.kind === "trouble" || answer.kind === "busy");
     if (trouble !== undefined) return { kind: "trouble", reason: trouble.reason };
     const [ofListed = [], ofNot = []] = answers.map(addressesOf);
     const wrong = [...ofListed, ...ofNot].find((address) => meaningOf(address) === "refusal");

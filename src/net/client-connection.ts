@@ -28,9 +28,16 @@ import type { Tarpit } from "./tarpit.ts";
 import type { Resting, TurnShare } from "./turn-share.ts";
 import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
-/** What looks names up; net/dns-resolver.ts fulfils it. Never rejects. */
+/** What looks names up; net/dns-resolver.ts fulfils it. */
 export interface Resolver {
-  lookup(name: string, type: "A" | "TXT"): Promise<LookupAnswer>;
+  /**
+   * `network`: whose share of the look-ups it takes. `told` is called later and once, or twice where the first answer
+   * is "busy"; never once it was cancelled.
+   */
+  lookUp(
+    question: { readonly name: string; readonly type: "A" | "TXT"; readonly network: string },
+    told: (answer: LookupAnswer) => void,
+  ): { cancel(): void };
   close(): void;
 }
 
@@ -78,6 +85,8 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   /** The socket is not this session's any more. */
   #isTarpitted = false;
   #request: RelayRequest | undefined;
+  /** Those that were ever asked for: one a zone, and one for a text. */
+  #lookUps: { cancel(): void }[] | undefined;
   #relay: { readonly connection: RelayConnection; readonly offer: RelayOffer } | undefined;
 
   constructor(shell: Shell, socket: Socket, around: ClientSurroundings) {
@@ -146,6 +155,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   closed(reason: string): void {
     this.#farewell?.cancel();
     this.#run({ type: "closed", reason });
+    this.#giveLookUpsUp();
     this.#around.left(this.#address);
   }
 
@@ -244,9 +254,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
         this.#tarpit(action.octets);
         break;
       case "look-up":
-        void this.#around.resolver.lookup(action.name, action.record).then((answer) => {
-          this.#run({ type: "looked-up", record: action.record, zone: action.zone, answer });
-        });
+        this.#lookUp(action);
         break;
       case "spent":
         this.#socket.spent(action.octets);
@@ -310,6 +318,22 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
     this.#rests = false;
     this.#around.share.forget(this);
     this.#run({ type: "closed", reason: "tarpitted" });
+    this.#giveLookUpsUp();
+  }
+
+  #lookUp({ record, zone, name }: Extract<ClientAction, { type: "look-up" }>): void {
+    const question = { name, type: record, network: this.network ?? "" };
+    const lookUp = this.#around.resolver.lookUp(question, (answer) => {
+      this.#run({ type: "looked-up", record, zone, answer });
+    });
+    if (this.#lookUps === undefined) this.#lookUps = [lookUp];
+    else this.#lookUps.push(lookUp);
+  }
+
+  /** Nobody is left who wants to know. */
+  #giveLookUpsUp(): void {
+    for (const lookUp of this.#lookUps ?? []) lookUp.cancel();
+    this.#lookUps = undefined;
   }
 
   #secure(): void {

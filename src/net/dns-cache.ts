@@ -2,15 +2,15 @@
  * Answers kept for their time to live, a bounded number of them: the oldest goes when there is no room. A TTL is
  * believed within a minute (0 would have every client ask) and an hour (a delisting must come through).
  * What is handed out says how long it still holds. Trouble is never kept: the next client asks again.
- * Not here: where a TTL is read (readAnswer in dns-resolver.ts); the clock, which comes in as a number.
+ * Not here: where a TTL is read (readAnswer in dns-answer.ts); the clock, which comes in as a number.
  * Rejected: least recently used first out. An entry lives an hour at most, so age is as good, and costs nothing.
  */
-import type { DnsAnswer } from "./dns-resolver.ts";
+import type { DnsAnswer } from "./dns-answer.ts";
 
 export const ttlMsMin = 60_000;
 export const ttlMsMax = 3_600_000;
 
-type Kept = Exclude<DnsAnswer, { kind: "trouble" }>;
+type Kept = Exclude<DnsAnswer, { kind: "trouble" | "busy" }>;
 
 export class DnsCache {
   readonly #entriesMax: number;

@@ -4,59 +4,65 @@
  *
  * Servers are asked in their order; one that was silent lately comes last. A server that refuses, fails or talks
  * nonsense is left for the next one; a silent one is asked again while there is time. An answer that comes late
- * counts as long as the lookup waits. A CNAME is followed within its answer, which a recursive server fills in.
- * Never rejects, never throws: trouble is an answer. Every wait ends with `timeoutMs`; lookups, cached answers and
- * sockets are bounded. Equal lookups share one question.
- * Not here: sockets and forged answers (dns-transport.ts), what an address in an answer means (screening/).
+ * counts as long as the look-up waits.
+ * Never rejects, never throws: trouble is an answer. Every wait ends with `timeoutMs`; look-ups, cached answers and
+ * sockets are bounded. Equal look-ups share one question, for as long as one of those who asked wants to know. Beyond
+ * the limits a look-up waits for its turn, and is said to be "busy" meanwhile, which is not the zone's silence.
+ * Not here: sockets and forged answers (dns-transport.ts), what a message says (dns-answer.ts), whose turn it is
+ * (look-up-turns.ts), what an address in an answer means (screening/).
  * Rejected: EDNS. A list's answer fits in 512 octets, TCP carries the rest, and there is no FORMERR to fall back from.
  * Rejected: node:dns. It splits a TXT record's strings and cannot tell "no such name" from "no such record".
  * Rejected: random letter case in names. Some servers do not echo it; the port and the id have to do.
  * RFC 1035 §4 and §7, RFC 2308 §5, RFC 2181 §8.
  */
-import { isIPv4 } from "node:net";
-import { type Answer, type DecodedPacket, decode, encode, RECURSION_DESIRED } from "dns-packet";
-import { believedTtlMs, DnsCache, ttlMsMax, ttlMsMin } from "./dns-cache.ts";
-import { type Asking, type DnsServer, DnsTransport, describeServer, headerOctets } from "./dns-transport.ts";
-
-export type DnsType = "A" | "TXT";
-
-export type DnsAnswer =
-  /** Type A: IPv4 addresses, in the answer's order. */
-  | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
-  /** Type TXT: one wire string a record, its strings joined. */
-  | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
-  /** No such name, or nothing of this type there. */
-  | ({ readonly kind: "none" } & AnswerAge)
-  /** One line for the log; no octet of a peer's is in it. `server`: the one it is about, if it is about one. */
-  | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
-
-interface AnswerAge {
-  /** How long this still holds. */
-  readonly ttlMs: number;
-  /** It was known from before. */
-  readonly cached?: true;
-}
+import { encode, RECURSION_DESIRED } from "dns-packet";
+import { type DnsAnswer, type DnsType, readAnswer, trouble } from "./dns-answer.ts";
+import { DnsCache } from "./dns-cache.ts";
+import {
+  type AskFailure,
+  type Asking,
+  type DnsServer,
+  DnsTransport,
+  describeServer,
+} from "./dns-transport.ts";
+import { LookUpTurns, type Turn, type TurnLimits } from "./look-up-turns.ts";
 
 export interface DnsSettings {
   readonly servers: readonly DnsServer[];
-  /** For a whole lookup. */
+  /** For a whole look-up, from its turn on. */
   readonly timeoutMs: number;
   /** Until the next server is asked too. 1.5 s, or less where there would be no time to ask them all and one again. */
   readonly attemptMs?: number;
+  readonly limits?: TurnLimits;
 }
 
+export interface DnsQuestion {
+  /** A full one, with or without its last dot, in ASCII. */
+  readonly name: string;
+  readonly type: DnsType;
+  /** Whose share of the look-ups it takes: the network of the client that it is about. */
+  readonly network: string;
+}
+
+/** A look-up that somebody waits for. */
+export interface LookUp {
+  /** Nothing follows. What nobody waits for any more is not asked any longer. */
+  cancel(): void;
+}
+
+/** It is called later, and once; or twice, if it has to wait for its turn: then first with "busy". */
+export type AnswerHandler = (answer: DnsAnswer) => void;
+
 const attemptMsDefault = 1_500;
-const lookupsMax = 2_000;
+/** Beyond 2,000 at once the kernel's buffers lose questions. Those that wait cost 300 octets each. */
+const limitsDefault: TurnLimits = { runningMax: 2_000, shareMax: 100, waitingMax: 8_000 };
+const waitsForItsTurn: DnsAnswer = { kind: "busy", reason: "too many look-ups at once" };
+/** The same, and nothing follows. */
+const hadNoTurn: DnsAnswer = { ...waitsForItsTurn };
 const cacheEntriesMax = 10_000;
 /** A longer answer is not kept, so that the cache has a limit in octets too. */
 const cachedOctetsMax = 2_048;
 const demotionMs = 30_000;
-const aliasesMax = 16;
-/** An owner name's one octet, type, class, TTL and length. */
-const recordOctetsMin = 11;
-const noError = 0;
-const noSuchName = 3;
-const failures: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
 
 export class DnsResolver {
   readonly #servers: readonly DnsServer[];
@@ -66,6 +72,7 @@ export class DnsResolver {
   readonly #transport: DnsTransport;
   readonly #cache = new DnsCache(cacheEntriesMax);
   readonly #lookups = new Map<string, Lookup>();
+  readonly #turns: LookUpTurns;
   readonly #demotedUntil = new Map<DnsServer, number>();
   #closed = false;
 
@@ -76,39 +83,63 @@ export class DnsResolver {
     const share = settings.timeoutMs / (this.#servers.length + 1);
     this.#attemptMs = settings.attemptMs ?? Math.min(attemptMsDefault, share);
     this.#now = now;
+    this.#turns = new LookUpTurns(settings.limits ?? limitsDefault);
     this.#transport = new DnsTransport(settings.attemptMs ?? attemptMsDefault);
   }
 
   /** For metrics. `strays` are datagrams that answered nothing that was asked. */
-  get counts(): { readonly outstanding: number; readonly cached: number; readonly strays: number } {
-    return { outstanding: this.#lookups.size, cached: this.#cache.size, strays: this.#transport.strays };
+  get counts() {
+    return {
+      outstanding: this.#lookups.size,
+      waiting: this.#turns.waiting,
+      cached: this.#cache.size,
+      strays: this.#transport.strays,
+    };
   }
 
-  /** `name` is a full one, with or without its last dot, in ASCII. */
-  async lookup(name: string, type: DnsType): Promise<DnsAnswer> {
+  lookUp({ name, type, network }: DnsQuestion, told: AnswerHandler): LookUp {
+    const waiter = new Waiter(told);
     const asked = name.replace(/\.$/, "").toLowerCase();
-    if (!isName(name)) return trouble("not a domain name");
-    if (this.#closed) return trouble("resolver closed");
     const key = `${type} ${asked}`;
-    const known = this.#cache.get(key, this.#now()) ?? this.#lookups.get(key)?.outcome;
-    if (known !== undefined) return known;
-    if (this.#lookups.size >= lookupsMax) return trouble("too many lookups at once");
-    const plan = { name: asked, type, servers: this.#inOrder() };
-    const times = { timeoutMs: this.#timeoutMs, attemptMs: this.#attemptMs };
+    if (!isName(name)) return waiter.soon(trouble("not a domain name"));
+    if (this.#closed) return waiter.soon(trouble("resolver closed"));
+    const known = this.#cache.get(key, this.#now());
+    if (known !== undefined) return waiter.soon(known);
+    const lookup = this.#lookups.get(key) ?? this.#newLookup(key, asked, type, network);
+    if (lookup === undefined) return waiter.soon(hadNoTurn);
+    lookup.join(waiter, this.#now() + this.#timeoutMs);
+    if (lookup.isWaiting) waiter.soon(waitsForItsTurn);
+    return waiter;
+  }
+
+  /** The same as a promise, of the answer alone. */
+  lookup(name: string, type: DnsType): Promise<DnsAnswer> {
+    return new Promise((resolve) => {
+      this.lookUp({ name, type, network: "" }, (answer) => {
+        if (answer !== waitsForItsTurn) resolve(answer);
+      });
+    });
+  }
+
+  /** Undefined: there is no room for it, not even to wait. */
+  #newLookup(key: string, name: string, type: DnsType, network: string): Lookup | undefined {
     const lookup = new Lookup(
       this.#transport,
-      { ...plan, ...times },
+      { name, type, timeoutMs: this.#timeoutMs, attemptMs: this.#attemptMs },
       {
         silent: (server) => void this.#demotedUntil.set(server, this.#now() + demotionMs),
         settled: (answer, octets) => {
           this.#lookups.delete(key);
-          if (answer.kind === "trouble" || octets > cachedOctetsMax) return;
-          this.#cache.put(key, answer, this.#now());
+          if (lookup.turn !== undefined) this.#turns.leave(lookup.turn);
+          if (answer === undefined || answer.kind === "trouble" || answer.kind === "busy") return;
+          if (octets <= cachedOctetsMax) this.#cache.put(key, answer, this.#now());
         },
       },
     );
+    lookup.turn = this.#turns.enter(network, () => lookup.begin(this.#inOrder(), this.#now()));
+    if (lookup.turn === undefined) return undefined;
     this.#lookups.set(key, lookup);
-    return lookup.outcome;
+    return lookup;
   }
 
   /** Lookups under way end in trouble. */
@@ -126,11 +157,39 @@ export class DnsResolver {
   }
 }
 
+/** Somebody who waits for a look-up. */
+class Waiter implements LookUp {
+  readonly #told: AnswerHandler;
+  #lookup: Lookup | undefined;
+  #isOver = false;
+
+  constructor(told: AnswerHandler) {
+    this.#told = told;
+  }
+
+  tell(answer: DnsAnswer): void {
+    if (!this.#isOver) this.#told(answer);
+  }
+
+  soon(answer: DnsAnswer): LookUp {
+    queueMicrotask(() => this.tell(answer));
+    return this;
+  }
+
+  joins(lookup: Lookup): void {
+    this.#lookup = lookup;
+  }
+
+  cancel(): void {
+    this.#isOver = true;
+    this.#lookup?.leave(this);
+  }
+}
+
 interface LookupPlan {
   /** In lower case, without its last dot. */
   readonly name: string;
   readonly type: DnsType;
-  readonly servers: readonly DnsServer[];
   readonly attemptMs: number;
   readonly timeoutMs: number;
 }
@@ -138,60 +197,88 @@ interface LookupPlan {
 interface LookupOwner {
   /** The server had its time for a try and said nothing. */
   silent(server: DnsServer): void;
-  /** Once, before `outcome` resolves. `octets`: the length of the message that the answer was read from. */
-  settled(answer: DnsAnswer, octets: number): void;
+  /**
+   * Once, before anybody is told. `answer`: undefined if nobody wants it any more. `octets`: the length of the message
+   * that it was read from.
+   */
+  settled(answer: DnsAnswer | undefined, octets: number): void;
 }
 
-/** One name and type, asked of one server after the other. */
+/** One name and type, asked of one server after the other, for all who want to know it. */
 class Lookup {
-  readonly outcome: Promise<DnsAnswer>;
-  readonly #resolve: (answer: DnsAnswer) => void;
+  turn: Turn | undefined;
+  readonly #waiters = new Set<Waiter>();
   readonly #transport: DnsTransport;
   readonly #plan: LookupPlan;
-  readonly #query: Buffer;
   readonly #owner: LookupOwner;
   /** Whose turn it is comes first. A server that failed is out. */
-  readonly #servers: DnsServer[];
+  #servers: DnsServer[] = [];
+  #query: Buffer | undefined;
+  /** Until when somebody waits for its turn, in the milliseconds of the resolver's clock. */
+  #wantedUntil = Number.NEGATIVE_INFINITY;
+  /** A server was not asked for want of room. */
+  #lack: string | undefined;
   readonly #asked = new Map<DnsServer, Asking>();
-  readonly #deadline: ReturnType<typeof setTimeout>;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
   #attempt: ReturnType<typeof setTimeout> | undefined;
   #settled = false;
 
   constructor(transport: DnsTransport, plan: LookupPlan, owner: LookupOwner) {
-    const { name, type, timeoutMs } = plan;
-    const { promise, resolve } = Promise.withResolvers<DnsAnswer>();
-    this.outcome = promise;
-    this.#resolve = resolve;
     this.#transport = transport;
     this.#plan = plan;
-    this.#servers = [...plan.servers];
-    this.#query = encode({
-      type: "query",
-      flags: RECURSION_DESIRED,
-      questions: [{ name, type, class: "IN" }],
-    });
     this.#owner = owner;
-    const silence = trouble(`no answer within ${timeoutMs / 1000}s`);
-    this.#deadline = setTimeout(() => this.settle(silence), timeoutMs);
-    queueMicrotask(() => this.#ask(trouble("no DNS server")));
   }
 
-  settle(answer: DnsAnswer, octets = 0): void {
+  get isWaiting(): boolean {
+    return this.#query === undefined;
+  }
+
+  join(waiter: Waiter, wantedUntil: number): void {
+    this.#waiters.add(waiter);
+    this.#wantedUntil = Math.max(this.#wantedUntil, wantedUntil);
+    waiter.joins(this);
+  }
+
+  /** The last one that leaves ends it. */
+  leave(waiter: Waiter): void {
+    this.#waiters.delete(waiter);
+    if (this.#waiters.size === 0) this.settle(undefined);
+  }
+
+  /** Its turn has come. */
+  begin(servers: readonly DnsServer[], now: number): void {
+    const { name, type, timeoutMs } = this.#plan;
+    const isWaitedFor = this.#waiters.size > 0;
+    const questions = [{ name, type, class: "IN" as const }];
+    this.#query = encode({ type: "query", flags: RECURSION_DESIRED, questions });
+    this.#servers = [...servers];
+    this.#deadline = setTimeout(() => this.#end(trouble(`no answer within ${timeoutMs / 1000}s`)), timeoutMs);
+    // Those that waited for it were told that it is not asked, and their time is over.
+    const isTooLate = isWaitedFor && now > this.#wantedUntil;
+    queueMicrotask(() => (isTooLate ? this.settle(hadNoTurn) : this.#ask(trouble("no DNS server"))));
+  }
+
+  settle(answer: DnsAnswer | undefined, octets = 0): void {
     if (this.#settled) return;
     this.#settled = true;
     clearTimeout(this.#deadline);
     clearTimeout(this.#attempt);
     for (const asking of this.#asked.values()) asking.cancel();
     this.#owner.settled(answer, octets);
-    this.#resolve(answer);
+    if (answer !== undefined) for (const waiter of [...this.#waiters]) waiter.tell(answer);
+  }
+
+  /** Without an answer. What was not asked for want of room here is not said to be the servers' fault. */
+  #end(why: DnsAnswer): void {
+    this.settle(this.#lack === undefined ? why : { kind: "busy", reason: this.#lack });
   }
 
   /** Asks the server whose turn it is. `before`: what became of the last one; if there is none left, of all. */
   #ask(before: DnsAnswer): void {
-    if (this.#settled) return;
+    if (this.#settled || this.#query === undefined) return;
     const [server] = this.#servers;
     if (server === undefined) {
-      this.settle(before);
+      this.#end(before);
       return;
     }
     clearTimeout(this.#attempt);
@@ -205,7 +292,10 @@ class Lookup {
     }
     const handler = {
       answered: (message: Buffer) => this.#answered(server, message),
-      failed: (why: string) => this.#failed(server, why),
+      failed: ({ reason, isOurs }: AskFailure) => {
+        if (isOurs) this.#lack = reason;
+        this.#failed(server, reason);
+      },
     };
     this.#asked.set(server, this.#transport.ask(server, this.#query, handler));
   }
@@ -230,106 +320,7 @@ class Lookup {
   }
 }
 
-/** What `message` says of `name` (in lower case), whose header and question were found to fit. Never throws. */
-export function readAnswer(message: Buffer, name: string, type: DnsType): DnsAnswer {
-  if (message.length < headerOctets) return trouble("malformed answer");
-  const code = message.readUInt8(3) & 0x0f;
-  if (code !== noError && code !== noSuchName) return trouble(failures[code] ?? `RCODE ${code}`);
-  const packet = decoded(message);
-  if (packet === undefined) return trouble("malformed answer");
-  const { answers = [], authorities = [] } = packet;
-  const aliases = new Map<string, { readonly target: string; readonly ttlMs: number }>();
-  for (const record of answers) {
-    if (record.type !== "CNAME" || record.class !== "IN") continue;
-    aliases.set(record.name.toLowerCase(), { target: record.data.toLowerCase(), ttlMs: ttlMsOf(record.ttl) });
-  }
-  let owner = name;
-  let ttlMs = ttlMsMax;
-  for (let hops = 0, alias = aliases.get(owner); alias !== undefined; alias = aliases.get(owner)) {
-    hops += 1;
-    if (hops > aliasesMax) return trouble("endless CNAME");
-    ttlMs = Math.min(ttlMs, alias.ttlMs);
-    owner = alias.target;
-  }
-  const addresses: string[] = [];
-  const texts: string[] = [];
-  for (const record of answers) {
-    if (record.type !== type || record.class !== "IN" || record.name.toLowerCase() !== owner) continue;
-    ttlMs = Math.min(ttlMs, ttlMsOf(record.ttl));
-    if (record.type === "A") addresses.push(record.data);
-    else texts.push([record.data].flat().map(wireString).join(""));
-  }
-  if (code === noSuchName || addresses.length + texts.length === 0) {
-    const soa = authorities.find((record) => record.type === "SOA");
-    const isReferral = code === noError && soa === undefined && !packet.flag_ra && !packet.flag_aa;
-    if (isReferral) return trouble("does not resolve for us");
-    return { kind: "none", ttlMs: believedTtlMs(Math.min(ttlMs, negativeTtlMs(soa))) };
-  }
-  if (!addresses.every((address) => isIPv4(address))) return trouble("malformed answer");
-  return type === "A"
-    ? { kind: "found", addresses, ttlMs: believedTtlMs(ttlMs) }
-    : { kind: "texts", texts, ttlMs: believedTtlMs(ttlMs) };
-}
-
-/**
- * dns-packet throws at most faults, but reads past the end of a record at others, and makes arrays as long as the
- * header says. Additional records are not read: nothing in them is ours, and a new type must not spoil an answer.
- */
-function decoded(message: Buffer): DecodedPacket | undefined {
-  const records = message.readUInt16BE(6) + message.readUInt16BE(8);
-  if (message.readUInt16BE(4) !== 1 || records * recordOctetsMin > message.length) return undefined;
-  const copy = Buffer.from(message);
-  copy.writeUInt16BE(0, 10);
-  try {
-    const packet = decode(copy);
-    return decode.bytes <= copy.length && lengthsHold(copy, records) ? packet : undefined;
-  } catch {
-    // Not a fault of ours: the caller says "malformed answer", which is all there is to say.
-    return undefined;
-  }
-}
-
-/** dns-packet takes an address for four octets, whatever the record's length says. Throws past the message's end. */
-function lengthsHold(message: Buffer, records: number): boolean {
-  let at = behindName(message, headerOctets) + 4;
-  for (let n = 0; n < records; n += 1) {
-    at = behindName(message, at);
-    const length = message.readUInt16BE(at + 8);
-    if (message.readUInt16BE(at) === 1 && length !== 4) return false;
-    at += 10 + length;
-  }
-  return at === decode.bytes;
-}
-
-/** RFC 1035 §4.1.4: a name ends with an empty label or a pointer. */
-function behindName(message: Buffer, from: number): number {
-  let at = from;
-  for (let length = message.readUInt8(at); length !== 0; length = message.readUInt8(at)) {
-    if (length >= 0xc0) return at + 2;
-    at += 1 + length;
-  }
-  return at + 1;
-}
-
-/** RFC 2308 §5: the lesser of the SOA record's TTL and its last field. */
-function negativeTtlMs(soa: Answer | undefined): number {
-  return soa?.type === "SOA" ? Math.min(ttlMsOf(soa.ttl), ttlMsOf(soa.data.minimum)) : ttlMsMin;
-}
-
-/** RFC 2181 §8: with the top bit set, it is 0. */
-function ttlMsOf(seconds = 0): number {
-  return seconds > 0x7fff_ffff ? 0 : seconds * 1_000;
-}
-
-function wireString(part: string | Buffer): string {
-  return Buffer.isBuffer(part) ? part.toString("latin1") : Buffer.from(part).toString("latin1");
-}
-
 /** Labels of 1 to 63 visible ASCII characters, 253 in all. dns-packet would write anything. */
 function isName(name: string): boolean {
   return /^[!-\-/-~]{1,63}(\.[!-\-/-~]{1,63})*\.?$/.test(name) && name.replace(/\.$/, "").length <= 253;
-}
-
-function trouble(reason: string, server?: string): DnsAnswer {
-  return { kind: "trouble", reason, server };
 }

@@ -21,7 +21,7 @@
  * RFC 1035 §4, RFC 5452, RFC 7766.
  */
 import { isIPv6 } from "node:net";
-import { codeOf, explainError } from "../lib/errors.ts";
+import { codeOf, type Doing, explainError } from "../lib/errors.ts";
 import { formatHostPort } from "../lib/host-port.ts";
 
 export interface DnsServer {
@@ -38,8 +38,15 @@ export function describeServer({ address, port }: DnsServer): string {
 export interface AskHandler {
   /** The answer, not cut short. Header and question are sound; nothing else has been looked at. */
   answered(message: Buffer): void;
-  /** This server will not answer any more. One line. */
-  failed(reason: string): void;
+  /** This server will not answer any more. */
+  failed(failure: AskFailure): void;
+}
+
+export interface AskFailure {
+  /** One line: "REFUSED". */
+  readonly reason: string;
+  /** Nobody was asked, for want of room here: connections, descriptors, memory. */
+  readonly isOurs: boolean;
 }
 
 /** A question under way. It is asked until `answered`, `failed` or `cancel`, whichever comes first. */
@@ -56,6 +63,9 @@ export const tcpMax = 32;
 /** Over TCP; no list says more than this about one address. */
 const tcpOctetsMax = 16 * 1024;
 export const headerOctets = 12;
+/** What the kernel says when this host has run out of something. */
+const ownLacks: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+const closedEarly: AskFailure = { reason: "closed without an answer", isOurs: false };
 /** FORMERR, SERVFAIL, NOTIMP, REFUSED (RFC 1035 §4.1.1). NXDOMAIN says something of a name, so it has to name it. */
 const errorCodes: ReadonlySet<number> = new Set([1, 2, 4, 5]);
 
@@ -80,7 +90,7 @@ export class DnsTransport {
     const port = this.#portFor(server);
     let cancelTcp: (() => void) | undefined;
     const id = port.ask(query, {
-      failed: (reason) => handler.failed(reason),
+      failed: (failure) => handler.failed(failure),
       answered: (message) => {
         if (!isTruncated(message)) handler.answered(message);
         else cancelTcp = this.#askTcp(server, query, handler);
@@ -118,7 +128,7 @@ export class DnsTransport {
   /** Returns the way to call it off. */
   #askTcp(server: DnsServer, query: Buffer, handler: AskHandler): (() => void) | undefined {
     if (this.#tcpConnections >= tcpMax) {
-      queueMicrotask(() => handler.failed("too many TCP connections"));
+      queueMicrotask(() => handler.failed({ reason: "too many TCP connections", isOurs: true }));
       return undefined;
     }
     this.#tcpConnections += 1;
@@ -137,7 +147,8 @@ class UdpPort {
 
   constructor(server: DnsServer, owner: { stray(): void; closed(): void }) {
     this.#owner = owner;
-    void this.#open(server);
+    // Bun.udpSocket throws at once where there is no descriptor left, and the owner has no port yet.
+    queueMicrotask(() => this.#open(server));
   }
 
   /** Returns the question's id on this port. */
@@ -156,9 +167,9 @@ class UdpPort {
     try {
       this.#socket.send(asked.query);
     } catch (error) {
-      const reason = explainError(error, "dial");
+      const failure = failureOf(error, "dial");
       queueMicrotask(() => {
-        if (this.forget(id)) asked.handler.failed(reason);
+        if (this.forget(id)) asked.handler.failed(failure);
       });
     }
   }
@@ -180,6 +191,7 @@ class UdpPort {
   }
 
   async #open(server: DnsServer): Promise<void> {
+    if (this.#closed) return;
     try {
       const socket = await Bun.udpSocket({
         hostname: isIPv6(server.address) ? "::" : "0.0.0.0",
@@ -187,14 +199,14 @@ class UdpPort {
         binaryType: "buffer",
         socket: {
           data: (_socket, message) => this.#received(message),
-          error: (...told: unknown[]) => this.#failed(explainTold(told)),
+          error: (...told: unknown[]) => this.#failed(toldFailure(told)),
         },
       });
       if (this.#closed) return socket.close();
       this.#socket = socket;
       for (const id of this.#waiting.keys()) this.send(id);
     } catch (error) {
-      this.#failed(explainError(error, "dial"));
+      this.#failed(failureOf(error, "dial"));
     }
   }
 
@@ -211,10 +223,10 @@ class UdpPort {
   }
 
   /** What goes wrong on a connected socket goes wrong for all who wait on it: the server is not there. */
-  #failed(reason: string): void {
+  #failed(failure: AskFailure): void {
     const waiting = [...this.#waiting.values()];
     this.close();
-    for (const { handler } of waiting) handler.failed(reason);
+    for (const { handler } of waiting) handler.failed(failure);
   }
 }
 
@@ -237,11 +249,12 @@ function askTcp(
     native?.terminate();
     return true;
   };
-  const fail = (reason: string): void => {
-    if (stop()) handler.failed(`over TCP: ${reason}`);
+  const failWith = ({ reason, isOurs }: AskFailure): void => {
+    if (stop()) handler.failed({ reason: `over TCP: ${reason}`, isOurs });
   };
-  const gone = (reason: string): void => {
-    fail(reason);
+  const fail = (reason: string): void => failWith({ reason, isOurs: false });
+  const gone = (failure: AskFailure): void => {
+    failWith(failure);
     if (state !== "freed") freed();
     state = "freed";
   };
@@ -265,13 +278,13 @@ function askTcp(
       if (isTruncated(message)) return fail("cut short there too");
       if (stop()) handler.answered(message);
     },
-    close: (_socket, error) => gone(error ? explainError(error, "talk") : "closed without an answer"),
-    end: () => fail("closed without an answer"),
-    error: (_socket, error) => fail(explainError(error, "talk")),
-    connectError: (_socket, error) => gone(explainError(error, "dial")),
+    close: (_socket, error) => gone(error ? failureOf(error, "talk") : closedEarly),
+    end: () => failWith(closedEarly),
+    error: (_socket, error) => failWith(failureOf(error, "talk")),
+    connectError: (_socket, error) => gone(failureOf(error, "dial")),
   };
   const connect = async () => Bun.connect<unknown>({ hostname: server.address, port: server.port, socket });
-  connect().catch((error: unknown) => gone(explainError(error, "dial")));
+  connect().catch((error: unknown) => gone(failureOf(error, "dial")));
   return stop;
 }
 
@@ -293,9 +306,13 @@ function isTruncated(message: Buffer): boolean {
 }
 
 /** Bun's UDP `error` is called with the error among other things. */
-function explainTold(told: readonly unknown[]): string {
+function toldFailure(told: readonly unknown[]): AskFailure {
   const error = told.find((one) => codeOf(one) !== undefined);
-  return error === undefined ? "UDP error" : explainError(error, "dial");
+  return error === undefined ? { reason: "UDP error", isOurs: false } : failureOf(error, "dial");
+}
+
+function failureOf(error: unknown, doing: Doing): AskFailure {
+  return { reason: explainError(error, doing), isOurs: ownLacks.has(codeOf(error) ?? "") };
 }
 
 function lowerCase(octet = 0): number {

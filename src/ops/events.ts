@@ -183,6 +183,16 @@ export type LogEvent =
       readonly server: string | undefined;
       readonly reason: string;
     }
+  /** We were too busy to ask these zones, so the client's mail is deferred. `reason`: what there is too little of. */
+  | {
+      readonly event: "dnsbl-overload";
+      readonly session: string;
+      readonly client: string;
+      readonly zones: string;
+      /** false: SCREENING=observe let it through. */
+      readonly enforced: boolean;
+      readonly reason: string;
+    }
   /** It answers again. `awayMs`: since it gave the first bad answer, or none. */
   | { readonly event: "dnsbl-back"; readonly zone: string; readonly awayMs: number }
   | {
@@ -231,8 +241,11 @@ export type LogEvent =
 type Level = LogLine["level"];
 type KeysOf<E> = E extends { event: string } ? readonly Exclude<keyof E, "event">[] : never;
 
+/** An intersection would do as well, but is too much for the compiler with so many events. */
+type LogEventsWithTheName<Name> = Extract<LogEvent, { event: Name }>;
+
 /** Level and keys, in the order in which they are written. */
-const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<LogEvent & { event: N }> } } =
+const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<LogEventsWithTheName<N>> } } =
   {
     transaction: {
       level: "info",
@@ -304,6 +317,7 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     "dnsbl-unusable": { level: "warn", keys: ["zone", "answer"] },
     "dnsbl-silent": { level: "warn", keys: ["zone", "server", "reason"] },
     "dnsbl-back": { level: "info", keys: ["zone", "awayMs"] },
+    "dnsbl-overload": { level: "warn", keys: ["session", "client", "zones", "enforced", "reason"] },
     "look-up": {
       level: "debug",
       keys: ["session", "zone", "record", "answer", "cached", "server", "reason"],
@@ -336,7 +350,7 @@ const hourly = 1 / 60;
  * and then as a count. `undefined`: no stranger can; or the operator has asked for every one (debug); or see lineBound.
  */
 const bounds: {
-  readonly [N in LogEvent["event"]]: LineBound<KeysOf<LogEvent & { event: N }>[number] & string> | undefined;
+  readonly [N in LogEvent["event"]]: LineBound<KeysOf<LogEventsWithTheName<N>>[number] & string> | undefined;
 } = {
   transaction: undefined,
   start: undefined,
@@ -367,6 +381,7 @@ const bounds: {
   "dnsbl-unusable": { by: "zone", first: 2, perMinute: 1 },
   "dnsbl-silent": { by: "zone", first: 2, perMinute: 1 },
   "dnsbl-back": { by: "zone", first: 2, perMinute: 1 },
+  "dnsbl-overload": { by: "reason", first: 1, perMinute: 1 },
   descriptors: { by: "state", first: 1, perMinute: 1 },
   fault: { by: "stack", first: 5, perMinute: 1 },
 };
@@ -396,11 +411,9 @@ function levelOf(event: LogEvent): Level {
 
 /** Each event's keys, with what they are called in a log line: snake_case, units last. */
 const fieldsOf = new Map(
-  Object.entries(layout).map(([event, { keys }]) => [
+  Object.entries<{ readonly keys: readonly string[] }>(layout).map(([event, { keys }]) => [
     event,
-    keys
-      .map(String)
-      .map((key) => [key, key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const),
+    keys.map((key) => [key, key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const),
   ]),
 );
 

@@ -67,6 +67,8 @@ export type LookupAnswer =
   | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
   | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
   | ({ readonly kind: "none" } & AnswerAge)
+  /** Nobody was asked so far, for want of room here. The answer may still follow. */
+  | { readonly kind: "busy"; readonly reason: string }
   /** `server`: the one that said so, "host:port"; undefined: none did. */
   | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
 

@@ -20,6 +20,7 @@ import {
   greetingBegins,
   listedClient,
   spokeTooEarly,
+  tooBusyToScreen,
   tooManyErrors,
 } from "../smtp/catalogue.ts";
 import { maskOctetsOfClient } from "../smtp/masking.ts";
@@ -51,6 +52,8 @@ export const errorLimitReached: Offence = {
 export type Gate =
   | { readonly gate: "open" }
   | { readonly gate: "wait" }
+  /** The session goes on. */
+  | { readonly gate: "deferred"; readonly reply: Reply }
   | { readonly gate: "refused"; readonly reply: Reply };
 
 /** Texts in answer to a question for addresses: no resolver of ours does that. */
@@ -67,6 +70,8 @@ export class ClientScreening {
   readonly #screen: Screen;
   #verdict: Verdict | undefined;
   #pipelinedBadly = false;
+  /** Why a zone was not asked. */
+  #lack = "";
   #explanation: string | undefined;
   #explainedBy = Number.POSITIVE_INFINITY;
 
@@ -103,13 +108,16 @@ export class ClientScreening {
   answered(record: "A" | "TXT", zone: string, answer: LookupAnswer, now: number): void {
     this.#logAnswer(record, zone, answer);
     if (record === "TXT") {
-      this.#explain(answer);
+      if (answer.kind !== "busy") this.#explain(answer);
       return;
     }
     if (answer.kind === "found" || answer.kind === "none") {
       const { ttlMs, cached = false } = answer;
       const addresses = answer.kind === "found" ? answer.addresses : [];
       this.#screen.dnsblAnswered(zone, { addresses, ttlMs, cached }, now);
+    } else if (answer.kind === "busy") {
+      this.#lack = answer.reason;
+      this.#screen.dnsblNotAsked(zone, now);
     } else {
       const { reason, server } = answer.kind === "trouble" ? answer : notAsked;
       this.#screen.dnsblFailed(zone, { reason, server }, now);
@@ -165,6 +173,7 @@ export class ClientScreening {
     const verdict = this.#verdict;
     if (this.#settings.observe) return { gate: "open" };
     if (verdict === undefined) return { gate: "wait" };
+    if (verdict.kind === "unknown") return { gate: "deferred", reply: tooBusyToScreen };
     if (verdict.kind !== "listed") return { gate: "open" };
     const [match] = verdict.dnsbl.matches;
     if (this.#explainedBy !== Number.NEGATIVE_INFINITY) return { gate: "wait" };
@@ -181,7 +190,8 @@ export class ClientScreening {
     if (verdict === undefined || this.#verdict !== undefined) return;
     this.#verdict = verdict;
     const { memory } = this.#settings;
-    if (verdict.kind === "pass") {
+    if (verdict.kind === "unknown") this.#logOverload();
+    if (verdict.kind === "pass" || verdict.kind === "unknown") {
       if (!this.#facts.isTrusted) memory.remember(this.#facts.address, verdict.earned, now);
       return;
     }
@@ -213,6 +223,13 @@ export class ClientScreening {
     }
   }
 
+  #logOverload(): void {
+    const { session, address: client } = this.#facts;
+    const zones = this.#screen.unknownZones.join(" ");
+    const enforced = !this.#settings.observe;
+    this.#output.log({ event: "dnsbl-overload", session, client, zones, enforced, reason: this.#lack });
+  }
+
   /** For LOG_LEVEL=debug. A text may have the zone's own name in it, which is not shown. */
   #logAnswer(record: "A" | "TXT", zone: string, answer: LookupAnswer): void {
     const shownName = this.#settings.zones.find((entry) => entry.zone === zone)?.shownName ?? "";
@@ -222,8 +239,9 @@ export class ClientScreening {
         : answer.kind === "texts"
           ? answer.texts.map((text) => explanation(text, { zone, shownName }) ?? "").join(" ")
           : answer.kind;
-    const { reason, server } = answer.kind === "trouble" ? answer : { reason: undefined, server: undefined };
-    const cached = answer.kind !== "trouble" && answer.cached === true ? true : undefined;
+    const reason = answer.kind === "trouble" || answer.kind === "busy" ? answer.reason : undefined;
+    const server = answer.kind === "trouble" ? answer.server : undefined;
+    const cached = "cached" in answer ? answer.cached : undefined;
     const { session } = this.#facts;
     const event = "look-up";
     this.#output.log({ event, session, zone: shownName, record, answer: said, cached, server, reason });

@@ -199,8 +199,14 @@ export class MailDialogue implements TransactionHost {
     now: number,
   ): void {
     assert(gate.gate !== "wait", "a RCPT waits for the verdict");
-    if (this.#transaction === undefined) this.#output.refuse(slot, catalogue.mailFirst, read);
-    else this.#transaction.rcpt(command.path, command.parameters, slot, now);
+    if (this.#transaction === undefined) {
+      this.#output.refuse(slot, catalogue.mailFirst, read);
+    } else if (gate.gate === "deferred") {
+      this.#transaction.refuse(command.path, gate.reply);
+      this.#output.fill(slot, gate.reply);
+    } else {
+      this.#transaction.rcpt(command.path, command.parameters, slot, now);
+    }
   }
 
   // --- What the transaction asks -------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ export class Transaction {
     else if (this.#tie === "none") this.#acquire(false, now);
   }
 
-  /** Takes note of a recipient that is refused for its client's sake. The session says the reply, which is its last. */
+  /** Takes note of a recipient that is refused for its client's sake. The reply is said by others. */
   refuse(path: Mailbox, reply: Reply): void {
     this.#envelope.noteRefusal(path.address, reply, "screening");
   }

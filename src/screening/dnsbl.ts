@@ -4,6 +4,9 @@
  * Contract: `queries` once; then for each query either `answered` or `failed`, in any order; `giveUp` for what is
  * still out when time is over; `takeNews` when the log is to be told. What is wrong with a zone never counts against a
  * client: no answer, or one that is no listing, is not listed. A zone's answer counts once, also if it comes twice.
+ * What was not asked for want of room on our side is another matter: `notAsked`. If its answer does not follow in time,
+ * nothing is known, and it depends on it whether the client is listed, then `isUnknown`. Otherwise whoever keeps us
+ * busy would open the door for those that are listed.
  * An entry counts once, however many addresses of an answer match it; a zone with several entries may count several
  * times, as with postscreen.
  * `isSettled` is true as soon as no answer that is out can turn listed into not listed or the other way, so that a
@@ -81,6 +84,10 @@ export class DnsblScore {
   #out: readonly DnsblQuery[] = none;
   /** Zones that gave no usable answer, those that are left out among them. */
   #silent: readonly string[] = none;
+  /** Zones that were not asked so far, for want of room here. */
+  #notAsked: readonly string[] = none;
+  /** Those of them whose time is over. */
+  #unknown: readonly string[] = none;
   #matches: readonly DnsblMatch[] = none;
   #news: readonly ZoneNews[] = none;
   #score = 0;
@@ -142,9 +149,17 @@ export class DnsblScore {
     return query;
   }
 
-  /** Time is over: all that is out has failed. */
+  /** There is no room to ask the zone. Its answer may still come. */
+  notAsked(zone: string): void {
+    if (this.#out.some((out) => out.zone === zone)) this.#notAsked = [...this.#notAsked, zone];
+  }
+
+  /** Time is over: all that was asked and is out has failed. */
   giveUp(reason: string, now: number): void {
-    for (const { zone } of this.#out) this.failed(zone, { reason, server: undefined }, now);
+    for (const { zone } of this.#out) {
+      if (!this.#notAsked.includes(zone)) this.failed(zone, { reason, server: undefined }, now);
+      else if (this.#take(zone) !== undefined) this.#unknown = [...this.#unknown, zone];
+    }
   }
 
   /** What is to be logged, once. */
@@ -170,6 +185,16 @@ export class DnsblScore {
   get isSettled(): boolean {
     const { lowest, highest } = this.#bounds();
     return lowest >= this.#threshold || highest < this.#threshold;
+  }
+
+  /** All that will ever be known is known, and it is not enough. */
+  get isUnknown(): boolean {
+    return this.#out.length === 0 && !this.isSettled;
+  }
+
+  /** Names, as they may be shown, of zones that were never asked. */
+  get unknown(): readonly string[] {
+    return this.#unknown.map((zone) => this.#shown(zone));
   }
 
   /** Whether the score is negative, whatever is still to come. */
@@ -199,7 +224,8 @@ export class DnsblScore {
     let lowest = this.#score;
     let highest = this.#score;
     for (const { zone, weight } of this.#zones) {
-      if (!this.#out.some((out) => out.zone === zone) && !also.includes(zone)) continue;
+      const isOpen = this.#out.some((out) => out.zone === zone) || this.#unknown.includes(zone);
+      if (!isOpen && !also.includes(zone)) continue;
       if (weight < 0) lowest += weight;
       else highest += weight;
     }

@@ -55,7 +55,9 @@ export type Verdict =
   /** `silentMs`: from the connection to its first octet. */
   | { readonly kind: "early-talker"; readonly silentMs: number }
   | { readonly kind: "non-smtp"; readonly looksLike: NonSmtp; readonly silentMs: number }
-  | { readonly kind: "listed"; readonly dnsbl: DnsblVerdict };
+  | { readonly kind: "listed"; readonly dnsbl: DnsblVerdict }
+  /** We were too busy to ask all the zones: whether it is listed, nobody knows. It has waited, which it has earned. */
+  | { readonly kind: "unknown"; readonly earned: EarnedPasses };
 
 export class Screen {
   readonly #rules: ScreenRules;
@@ -112,7 +114,17 @@ export class Screen {
     this.#judge();
   }
 
+  /** There is no room to ask the zone. Its answer may still come. */
+  dnsblNotAsked(zone: string, now: number): void {
+    this.time(now);
+    this.#dnsbl.notAsked(zone);
+  }
+
   /** As DnsblScore's. */
+  get unknownZones(): readonly string[] {
+    return this.#dnsbl.unknown;
+  }
+
   takeNews(): readonly ZoneNews[] {
     return this.#dnsbl.takeNews();
   }
@@ -198,6 +210,7 @@ export class Screen {
       return isClear || this.#delayOver ? { kind: "early-talker", silentMs } : undefined;
     }
     if (!this.#delayOver || !isClear) return undefined;
+    if (this.#dnsbl.isUnknown) return { kind: "unknown", earned: this.#earned };
     if (!this.#dnsbl.isSettled) return undefined;
     const dnsbl = this.#dnsbl.verdict();
     return dnsbl.listed ? { kind: "listed", dnsbl } : { kind: "pass", earned: this.#earned };

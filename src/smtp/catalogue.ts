@@ -48,6 +48,7 @@ export const ownFault = fixedReply(421, "4.3.0", "internal error, closing connec
 
 export const spokeTooEarly = fixedReply(554, "5.5.1", "you spoke before the greeting was over");
 export const badlyPipelined = fixedReply(554, "5.5.1", "improper pipelining");
+export const tooBusyToScreen = fixedReply(451, "4.7.1", "too busy to look up your address, try again later");
 /** `explanation`: what the zone says of it, in its TXT record. */
 export const listedClient = (address: string, zone: string, explanation: string | undefined): Reply =>
   reply(

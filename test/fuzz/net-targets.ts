@@ -1,6 +1,6 @@
 /** Targets of the network's edge: DNS answers, a zone's texts, resolv.conf, the sockets that systemd hands over. */
 import { isIP, isIPv4 } from "node:net";
-import { type DnsAnswer, readAnswer } from "../../src/net/dns-resolver.ts";
+import { type DnsAnswer, readAnswer } from "../../src/net/dns-answer.ts";
 import { isAnswerTo } from "../../src/net/dns-transport.ts";
 import { serversOf } from "../../src/net/resolv-conf.ts";
 import { inheritedSockets } from "../../src/net/systemd.ts";
@@ -59,6 +59,7 @@ function holdSound(answer: DnsAnswer, input: string): void {
     hold(/^[A-Za-z0-9 ]+$/.test(answer.reason), "trouble is told in our words", answer.reason);
     return;
   }
+  if (answer.kind === "busy") throw new Error("reading waits for no room");
   hold(answer.ttlMs >= 60_000 && answer.ttlMs <= 3_600_000, "it holds for some time", answer.ttlMs);
   if (answer.kind === "found") {
     hold(answer.addresses.length * 15 <= input.length, "no more addresses than there is room for", answer);
@@ -83,7 +84,7 @@ function gist(answer: DnsAnswer): Json {
 }
 
 function shapeOf(answer: DnsAnswer): string {
-  if (answer.kind === "trouble") return answer.reason;
+  if (answer.kind === "trouble" || answer.kind === "busy") return answer.reason;
   if (answer.kind === "none") return `none ${answer.ttlMs === 60_000}`;
   return `${answer.kind} ${answer.kind === "found" ? Math.min(answer.addresses.length, 2) : answer.texts.length > 1}`;
 }

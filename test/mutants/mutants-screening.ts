@@ -144,6 +144,22 @@ export const screeningMutants: readonly Mutant[] = [
     tests: score,
   },
   {
+    name: "not asked is not listed",
+    file: "screening/dnsbl.ts",
+    find: "if (!this.#notAsked.includes(zone)) this.failed",
+    replace: 'if (zone !== "") this.failed',
+    harm: "whoever keeps the resolver busy opens the door for listed clients",
+    tests: score,
+  },
+  {
+    name: "deferred RCPT goes to the relay",
+    file: "proxy/mail-dialogue.ts",
+    find: `gate.gate === "deferred"`,
+    replace: `gate.gate === "wait"`,
+    harm: "whoever keeps the resolver busy opens the door for listed clients",
+    tests: ["test/transcripts/dnsbl"],
+  },
+  {
     name: "memory holds an offender",
     file: "screening/passed-clients.ts",
     find: " || this.#offenders.get(key, now) !== undefined",

@@ -1,8 +1,10 @@
 /** The stub resolver against a scripted server over loopback. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
-import { type DnsAnswer, DnsResolver } from "../../src/net/dns-resolver.ts";
+import type { DnsAnswer } from "../../src/net/dns-answer.ts";
+import { DnsResolver } from "../../src/net/dns-resolver.ts";
 import { DnsTransport } from "../../src/net/dns-transport.ts";
+import type { TurnLimits } from "../../src/net/look-up-turns.ts";
 import * as dns from "./dns-server.ts";
 import { descriptors, eventually, turns } from "./support.ts";
 
@@ -25,6 +27,7 @@ async function server(options?: Parameters<typeof dns.DnsServer.start>[0]): Prom
 interface Times {
   readonly timeoutMs?: number;
   readonly attemptMs?: number;
+  readonly limits?: TurnLimits;
 }
 
 /** `clock.now` is what the resolver takes for the time. */
@@ -47,6 +50,7 @@ function trouble(reason: string, server?: string): DnsAnswer {
   return { kind: "trouble", reason, server };
 }
 
+const busy: DnsAnswer = { kind: "busy", reason: "too many look-ups at once" };
 const listed = dns.addresses(["127.0.0.2"]);
 const foundListed = { kind: "found", addresses: ["127.0.0.2"], ttlMs: 300_000 } as const;
 const forged = dns.addresses(["127.0.0.66"]);
@@ -304,7 +308,7 @@ describe("several servers", () => {
     only.on("name.test", dns.late(120, listed));
     expect((await asking.lookup("name.test", "A")).kind).toBe("trouble");
     await Bun.sleep(100);
-    expect(asking.counts).toEqual({ outstanding: 0, cached: 0, strays: 0 });
+    expect(asking.counts).toEqual({ outstanding: 0, waiting: 0, cached: 0, strays: 0 });
   });
 
   test("none at all is trouble, not a hang", async () => {
@@ -380,7 +384,8 @@ describe("TCP", () => {
     const before = descriptors();
     const answers = await Promise.all(names.map((name) => asking.lookup(name, "A")));
     expect(answers.filter(({ kind }) => kind === "found")).toHaveLength(32);
-    const reasons = answers.map((answer) => (answer.kind === "trouble" ? answer.reason : "found"));
+    // No server's fault: nobody was asked.
+    const reasons = answers.map((answer) => (answer.kind === "busy" ? answer.reason : "found"));
     expect(reasons.filter((reason) => reason === "too many TCP connections")).toHaveLength(28);
     await eventually(() => descriptors() <= before, "the descriptors are given back");
     expect((await asking.lookup("big59.test", "A")).kind).toBe("found");
@@ -414,13 +419,20 @@ describe("sharing and limits", () => {
     expect(await asking.lookup("name.test", "A")).toEqual(foundListed);
   });
 
-  test("2,000 lookups at once over at most 64 ports; one more is trouble", async () => {
+  test("2,000 lookups at once over at most 64 ports; one more waits", async () => {
     const { only, asking } = await pair({ timeoutMs: 2_000, attemptMs: 2_000 });
     only.otherwise = dns.silence;
     const before = descriptors();
     const names = Array.from({ length: 2_000 }, (_, at) => `n${at}.test`);
-    const lookups = names.map((name) => asking.lookup(name, "A"));
-    expect(await asking.lookup("more.test", "A")).toEqual(trouble("too many lookups at once"));
+    const lookups = names.map((name, at) => {
+      const { promise, resolve } = Promise.withResolvers<DnsAnswer>();
+      asking.lookUp({ name, type: "A", network: `${at % 50}` }, resolve);
+      return promise;
+    });
+    const told: DnsAnswer[] = [];
+    const more = asking.lookUp({ name: "more.test", type: "A", network: "n" }, (answer) => told.push(answer));
+    await turns(1);
+    expect(told).toEqual([busy]);
     await eventually(() => only.queries.length > 200, "what the kernel has room for arrives");
     expect(descriptors() - before).toBeLessThanOrEqual(64);
     const ofPort = Map.groupBy(only.queries, ({ port }) => port);
@@ -428,11 +440,79 @@ describe("sharing and limits", () => {
     for (const queries of ofPort.values()) {
       expect(new Set(queries.map(({ id }) => id)).size).toBe(queries.length);
     }
+    expect(only.asked("more.test")).toEqual([]);
+    expect(asking.counts).toMatchObject({ outstanding: 2_001, waiting: 1 });
+    more.cancel();
+    expect(asking.counts).toMatchObject({ outstanding: 2_000, waiting: 0 });
     asking.close();
     const outcomes = new Set((await Promise.all(lookups)).map((answer) => JSON.stringify(answer)));
     expect([...outcomes]).toEqual(['{"kind":"trouble","reason":"resolver closed"}']);
     await eventually(() => descriptors() <= before, "the descriptors are given back");
     expect(await asking.lookup("n1.test", "A")).toEqual(trouble("resolver closed"));
+  });
+
+  test("what nobody waits for any more is given up, and its place is another's", async () => {
+    const { only, asking } = await pair({ limits: { runningMax: 2, shareMax: 2, waitingMax: 1 } });
+    only.otherwise = dns.silence;
+    only.on("third.test", listed);
+    const told: string[] = [];
+    const ask = (name: string) =>
+      asking.lookUp({ name, type: "A", network: "a" }, ({ kind }) => told.push(`${name} ${kind}`));
+    const [first, again] = [ask("first.test"), ask("first.test")];
+    ask("second.test");
+    ask("third.test");
+    ask("fourth.test");
+    await turns(1);
+    expect(told).toEqual(["third.test busy", "fourth.test busy"]);
+    first.cancel();
+    await eventually(() => only.asked("first.test").length > 0, "another wants to know it");
+    expect(asking.counts).toMatchObject({ outstanding: 3, waiting: 1 });
+    again.cancel();
+    again.cancel();
+    await eventually(() => told.length > 2, "its turn has come");
+    expect(told.slice(2)).toEqual(["third.test found"]);
+    expect([only.asked("fourth.test").length, asking.counts.outstanding]).toEqual([0, 1]);
+  });
+
+  test("a turn that comes too late is none", async () => {
+    const clock = { now: 0 };
+    const limits = { runningMax: 1, shareMax: 1, waitingMax: 5 };
+    const { only, asking } = await pair({ timeoutMs: 1_000, limits }, clock);
+    only.otherwise = dns.silence;
+    const told: string[] = [];
+    const ask = (name: string) =>
+      asking.lookUp({ name, type: "A", network: "a" }, ({ kind }) => told.push(`${name} ${kind}`));
+    const first = ask("first.test");
+    ask("late.test");
+    await turns(1);
+    clock.now = 1_001;
+    ask("next.test");
+    first.cancel();
+    await eventually(() => only.asked("next.test").length > 0, "the next one is asked");
+    expect(told).toEqual(["late.test busy", "next.test busy", "late.test busy"]);
+    expect(only.asked("late.test")).toEqual([]);
+  });
+
+  test("descriptors that are all in use are no server's fault", async () => {
+    const { only } = await pair();
+    const source = `
+      import { DnsResolver } from "${import.meta.dir}/../../src/net/dns-resolver.ts";
+      import { openSync } from "node:fs";
+      const servers = [{ address: "127.0.0.1", port: ${only.address.port} }];
+      const resolver = new DnsResolver({ servers, timeoutMs: 2_000 }, () => performance.now());
+      const opened = [];
+      try { for (;;) opened.push(openSync("/dev/null")); } catch {}
+      const answer = await resolver.lookup("a.test", "A");
+      console.log(answer.kind, answer.reason);
+      process.exit(0);`;
+    const command = `ulimit -n 64; exec "$0" -e "$1"`;
+    const child = Bun.spawn(["bash", "-c", command, process.execPath, source], {
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const watch = setTimeout(() => child.kill(), 10_000);
+    expect(await new Response(child.stdout).text()).toMatch(/^busy .*\(EMFILE\)\n$/);
+    clearTimeout(watch);
   });
 
   test("bursts answered, refused and silent leave no descriptor", async () => {
@@ -472,7 +552,7 @@ test("the transport forgets what is cancelled", async () => {
   const transport = new DnsTransport(1_000);
   const before = descriptors();
   const told: string[] = [];
-  const handler = { answered: () => told.push("answered"), failed: (reason: string) => told.push(reason) };
+  const handler = { answered: () => told.push("answered"), failed: () => told.push("failed") };
   const asking = transport.ask(only.address, dns.messageOf(dns.say({})), handler);
   asking.cancel();
   asking.again();

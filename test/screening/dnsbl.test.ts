@@ -235,6 +235,54 @@ describe("a zone that refuses to serve us", () => {
   );
 });
 
+describe("a zone that was not asked, for we are too busy", () => {
+  const late = "no answer within 8s";
+
+  test("leaves unknown whether the client is listed; it is not the zone's silence, and makes no pass", () => {
+    const score = scoreOf("k.a.example=>a.example b.example");
+    score.notAsked("k.a.example");
+    score.notAsked("other.example");
+    score.answered("b.example", says(), 0);
+    expect([score.isSettled, score.isUnknown, score.pending]).toEqual([false, false, ["k.a.example"]]);
+    score.giveUp(late, 0);
+    expect([score.isSettled, score.isUnknown, score.pending]).toEqual([false, true, []]);
+    expect([score.unknown, score.takeNews(), score.passMs]).toEqual([["a.example"], [], 0]);
+    score.answered("k.a.example", says(["127.0.0.2"]), 0);
+    expect(score.isUnknown).toBe(true);
+  });
+
+  test("is as any other if it is asked after all, and answers or fails in time", () => {
+    const listed = scoreOf("a.example");
+    listed.notAsked("a.example");
+    listed.answered("a.example", says(["127.0.0.2"]), 0);
+    expect([listed.isSettled, listed.verdict().listed]).toEqual([true, true]);
+    const failed = scoreOf("a.example");
+    failed.notAsked("a.example");
+    failed.failed("a.example", noAnswer, 0);
+    failed.giveUp(late, 0);
+    expect([failed.isUnknown, failed.verdict().listed]).toEqual([false, false]);
+    expect(failed.takeNews()).toHaveLength(1);
+  });
+
+  test("makes no difference where the others settle it", () => {
+    const listed = scoreOf("a.example*2 b.example good.example*-1", 1);
+    for (const zone of ["b.example", "good.example"]) listed.notAsked(zone);
+    listed.answered("a.example", says(["127.0.0.2"]), 0);
+    listed.giveUp(late, 0);
+    expect([listed.isUnknown, listed.verdict().listed]).toEqual([false, true]);
+    const light = scoreOf("a.example*2 b.example good.example*-1", 2);
+    for (const zone of ["b.example", "good.example"]) light.notAsked(zone);
+    light.answered("a.example", says(), 0);
+    light.giveUp(late, 0);
+    expect([light.isUnknown, light.verdict().listed, light.passMs]).toEqual([false, false, 600_000]);
+    const saved = scoreOf("a.example good.example*-1", 1);
+    saved.notAsked("good.example");
+    saved.answered("a.example", says(["127.0.0.2"]), 0);
+    saved.giveUp(late, 0);
+    expect(saved.isUnknown).toBe(true);
+  });
+});
+
 describe("a zone that gives no answer", () => {
   const entries = "k.a.example=>a.example b.example";
   const hour = 60 * 60 * 1000;

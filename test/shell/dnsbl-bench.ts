@@ -5,6 +5,7 @@
 import { expect } from "bun:test";
 import { dnsblZones } from "../../src/config/dnsbl-zone.ts";
 import { DnsResolver } from "../../src/net/dns-resolver.ts";
+import type { TurnLimits } from "../../src/net/look-up-turns.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { addresses, DnsServer } from "../net/dns-server.ts";
 import { eventually, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
@@ -33,6 +34,7 @@ export interface BenchSettings {
   /** Asked before the bench's own. */
   readonly deadServers?: readonly { readonly address: string; readonly port: number }[];
   readonly tcp?: boolean;
+  readonly limits?: TurnLimits;
 }
 
 export async function withBench(
@@ -45,7 +47,11 @@ export async function withBench(
   const dns = await DnsServer.start({ tcp: settings.tcp ?? true });
   const dnsblTimeoutMs = settings.dnsblTimeoutMs ?? timeoutMs;
   const servers = [...(settings.deadServers ?? []), dns.address];
-  const resolver = new DnsResolver({ servers, timeoutMs: dnsblTimeoutMs }, () => performance.now());
+  const { limits } = settings;
+  const timing = { servers, timeoutMs: dnsblTimeoutMs };
+  const resolver = new DnsResolver(limits === undefined ? timing : { ...timing, limits }, () =>
+    performance.now(),
+  );
   const proxy = new TestProxy([relay.port], {
     resolver,
     screening: {
@@ -55,7 +61,7 @@ export async function withBench(
       dnsblTimeoutMs,
       observe: settings.observe ?? false,
     },
-    server: { trusted: new AddressSet([]), tarpitDurationMs: tarpitMs },
+    server: { trusted: new AddressSet([]), tarpitDurationMs: tarpitMs, maxConnections: 500 },
   });
   try {
     await run({ proxy, relay, dns, resolver });

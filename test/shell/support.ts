@@ -182,7 +182,10 @@ export class HeldSocket implements Socket {
 
 const loopback = { octets: [127, 0, 0, 0], prefixBits: 8 };
 const noResolver: Resolver = {
-  lookup: () => Promise.resolve({ kind: "none", ttlMs: 60_000 }),
+  lookUp(_question, told) {
+    queueMicrotask(() => told({ kind: "none", ttlMs: 60_000 }));
+    return { cancel() {} };
+  },
   close() {},
 };
 

@@ -16,13 +16,14 @@ export class ZoneResolver implements Resolver {
     this.#zones = zones;
   }
 
-  lookup(name: string, type: "A" | "TXT"): Promise<LookupAnswer> {
+  lookUp(
+    { name, type }: { readonly name: string; readonly type: "A" | "TXT" },
+    told: (answer: LookupAnswer) => void,
+  ): { cancel(): void } {
     const zone = this.#zones.find((one) => name.endsWith(`.${one.zone}`));
-    if (zone === undefined) return Promise.resolve({ kind: "none", ttlMs });
-    if (zone.answers === "never") return new Promise(() => {});
-    return new Promise((resolve) =>
-      this.#clock.timer(zone.afterMs, () => resolve(answerOf(zone, name, type))),
-    );
+    if (zone?.answers === "never") return { cancel() {} };
+    const answer: LookupAnswer = zone === undefined ? { kind: "none", ttlMs } : answerOf(zone, name, type);
+    return this.#clock.timer(zone?.afterMs ?? 0, () => told(answer));
   }
 
   close(): void {}

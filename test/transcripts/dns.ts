@@ -6,6 +6,8 @@ import type { LookupAnswer } from "../../src/proxy/client-messages.ts";
 
 /** Undefined: no answer ever comes. */
 export interface ToldAnswer {
+  /** There is no room to ask at first, which is said at once. */
+  readonly waits: boolean;
   readonly afterMs: number;
   readonly answer: LookupAnswer | undefined;
 }
@@ -45,8 +47,13 @@ export class ScriptedDns {
   ask(asker: Asker, question: Question): void {
     const told = this.#told.get(`${question.name} ${question.record}`);
     if (told === undefined) throw new Error(`nobody told of ${question.name} ${question.record}`);
-    const { afterMs, answer } = told;
+    const { waits, afterMs, answer } = told;
+    if (waits) this.#send(0, asker, question, { kind: "busy", reason: "too many look-ups at once" });
     if (answer === undefined) return;
+    this.#send(afterMs, asker, question, answer);
+  }
+
+  #send(afterMs: number, asker: Asker, question: Question, answer: LookupAnswer): void {
     this.#onTheirWay.push({ at: this.#now() + afterMs, asker, question, answer });
     this.#onTheirWay.sort((one, other) => one.at - other.at);
   }

@@ -149,17 +149,16 @@ function peerOf(side: string | undefined, number: string | undefined): Peer {
   return Number(number === "" ? 1 : number);
 }
 
-/** `NAME A 127.0.0.2 127.0.0.4`, `NAME TXT some text`, `NAME A none`, `… trouble REASON`, `… silence`; `… (ttl 5m) (+3s)` */
+/** `NAME A 127.0.0.2 127.0.0.4`, `NAME TXT some text`, `NAME A none`, `… trouble REASON`, `… silence`; `… (ttl 5m) (+3s)`;
+ * `NAME A waits …`: not asked at first */
 function dnsStep(text: string, place: Place): Step {
-  const [, name, record, words = "", ttl = "1h", delay = "0ms"] =
-    /^(\S+) (A|TXT) (.+?)(?: \(ttl (\w+)\))?(?: \(\+(\w+)\))?$/.exec(text) ?? [];
+  const [, name, record, waits, words = "", ttl = "1h", delay = "0ms"] =
+    /^(\S+) (A|TXT) (waits )?(.+?)(?: \(ttl (\w+)\))?(?: \(\+(\w+)\))?$/.exec(text) ?? [];
   if (name === undefined || (record !== "A" && record !== "TXT")) {
     throw new TranscriptFault(place, `NAME A … or NAME TXT … expected: ${text}`);
   }
-  const told = {
-    afterMs: msOf(delay, place),
-    answer: answerOf(record, words, msOf(ttl, place)),
-  };
+  const answer = answerOf(record, words, msOf(ttl, place));
+  const told = { waits: waits !== undefined, afterMs: msOf(delay, place), answer };
   return { place, does: "tells", name, record, told };
 }
 

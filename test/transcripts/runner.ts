@@ -26,7 +26,7 @@ const edgeOctets = 5_000;
 
 /** Of these events every one has to be told, in their order. */
 const toldInOrder: ReadonlySet<string> = new Set(
-  "transaction screening tarpit dnsbl-unusable dnsbl-silent dnsbl-back".split(" "),
+  "transaction screening tarpit dnsbl-unusable dnsbl-silent dnsbl-back dnsbl-overload".split(" "),
 );
 
 export function replay(transcript: Transcript, cutting: Cutting): Replay {
