@@ -61,6 +61,7 @@ function loadOr(
   const { warnings } = loaded;
   if (loaded.ok) return { config: loaded.config, sources: loaded.sources, warnings };
   tell(loaded.faults.map(describe), warnings.map(describe), loaded.logFormat);
+  if (loaded.isBare) explain(["see smtpproxy --help, or try it without any option: smtpproxy demo"]);
   return undefined;
 }
 

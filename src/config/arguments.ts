@@ -6,7 +6,7 @@
  * Rejected: citty's own parser, which takes unknown flags and flags without a value.
  */
 import type { Finding } from "./findings.ts";
-import { flagOf, isSet, OPTIONS, PROPERTIES, type Property } from "./options.ts";
+import { flagOf, isSet, OPTIONS, PROPERTIES, type Property, propertyOf } from "./options.ts";
 import { nearMiss } from "./spelling.ts";
 import { quote } from "./values.ts";
 
@@ -15,6 +15,8 @@ export interface Arguments {
   readonly configFile: string | undefined;
   readonly positionals: readonly string[];
   readonly faults: readonly Finding[];
+  /** Options that a fault may have kept from being given. */
+  readonly doubtful: ReadonlySet<Property>;
 }
 
 const CONFIG_FLAG = "--config";
@@ -28,6 +30,7 @@ export function parseArguments(args: readonly string[], positionalsMax: number):
   const configFiles: string[] = [];
   const positionals: string[] = [];
   const faults: Finding[] = [];
+  const doubtful = new Set<Property>();
   const fault = (option: string, reason: string) => faults.push({ option, source: "flag", reason });
 
   const rest = [...args];
@@ -43,9 +46,15 @@ export function parseArguments(args: readonly string[], positionalsMax: number):
       const known = property !== undefined || flag === CONFIG_FLAG;
       const value = equals < 0 ? takeValue(rest, known) : arg.slice(equals + 1);
       if (!known) {
-        fault(visibleFlag(flag), `is no option${suggestion(flag)}`);
+        const near = meant(flag);
+        fault(
+          visibleFlag(flag),
+          `is no option${near === undefined ? "" : `; did you mean ${flagOf(near)}?`}`,
+        );
+        doubt(doubtful, near === undefined ? [] : propertyOf(near));
       } else if (value === undefined || (property ? !isSet(OPTIONS[property], value) : value === "")) {
         fault(flag, "needs a value");
+        doubt(doubtful, property ?? PROPERTIES);
       } else if (property ? options.has(property) : configFiles.length > 0) {
         fault(flag, "is given twice");
       } else if (property) {
@@ -56,7 +65,7 @@ export function parseArguments(args: readonly string[], positionalsMax: number):
     }
   }
   for (const extra of positionals.slice(positionalsMax)) fault(quote(extra), "is one argument too many");
-  return { options, configFile: configFiles[0], positionals, faults };
+  return { options, configFile: configFiles[0], positionals, faults, doubtful };
 }
 
 /** An unknown flag probably had a value as well: it is taken away, and not reported as a fault of its own. */
@@ -70,8 +79,12 @@ function visibleFlag(flag: string): string {
   return /^--?[A-Za-z0-9_-]{1,60}$/.test(flag) ? flag : quote(flag);
 }
 
-function suggestion(flag: string): string {
+function meant(flag: string): string | undefined {
   const name = flag.replace(/^-+/, "");
-  const near = nearMiss(name) ?? (BY_FLAG.has(flagOf(name)) ? name : undefined);
-  return near === undefined ? "" : `; did you mean ${flagOf(near)}?`;
+  return nearMiss(name) ?? (BY_FLAG.has(flagOf(name)) ? name : undefined);
+}
+
+/** What a fault may have kept from being set is not missing: its absence is no fault besides. */
+export function doubt(doubtful: Set<Property>, properties: Property | readonly Property[] | undefined): void {
+  for (const property of [properties ?? []].flat()) doubtful.add(property);
 }

@@ -18,21 +18,26 @@ export interface Findings {
 
 /**
  * `draft` has the values that could be read; `sources` where each given text came from, good or bad, defaults
- * left out.
+ * left out; `doubtful` what another fault may have kept from being given, which then is not missing.
  */
-export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Property, string>): Findings {
+export function checkTogether(
+  draft: Partial<Values>,
+  sources: ReadonlyMap<Property, string>,
+  doubtful: ReadonlySet<Property>,
+): Findings {
   const faults: Finding[] = [];
   const warnings: Finding[] = [];
   const given = (property: Property) => sources.has(property);
+  const missing = (property: Property) => !sources.has(property) && !doubtful.has(property);
   const found = (property: Property, reason: string): Finding => ({
     option: OPTIONS[property].name,
     source: sources.get(property) ?? "not set",
     reason,
   });
 
-  if (given("serverCert") && !given("serverKey"))
+  if (given("serverCert") && missing("serverKey"))
     faults.push(found("serverCert", "needs SERVER_KEY as well"));
-  if (given("serverKey") && !given("serverCert"))
+  if (given("serverKey") && missing("serverCert"))
     faults.push(found("serverKey", "needs SERVER_CERT as well"));
 
   if (given("relayPassword") && given("relayPasswordFile")) {
@@ -42,10 +47,10 @@ export function checkTogether(draft: Partial<Values>, sources: ReadonlyMap<Prope
     warnings.push(found("relayPassword", "is visible to every user of this host; use RELAY_PASSWORD_FILE"));
   }
   const password = (["relayPassword", "relayPasswordFile"] as const).find(given);
-  if (given("relayUsername") && password === undefined) {
+  if (given("relayUsername") && missing("relayPassword") && missing("relayPasswordFile")) {
     faults.push(found("relayUsername", "needs RELAY_PASSWORD or RELAY_PASSWORD_FILE as well"));
   }
-  if (password !== undefined && !given("relayUsername")) {
+  if (password !== undefined && missing("relayUsername")) {
     faults.push(found(password, "needs RELAY_USERNAME as well"));
   }
 

@@ -1,14 +1,17 @@
 /**
  * Turns flags, environment and file into the frozen `Config`, or into every fault at once.
- * Flag beats environment beats file beats default. Nothing unknown passes: unknown flags and keys are faults, and so
- * are variables that nearly have an option's name. Only the value that wins is read; an empty one counts as not set.
+ * Flag beats environment beats file beats default. Unknown flags and keys of a file are faults. The environment is
+ * shared with others, so a variable that nearly has an option's name is a warning. Only the value that wins is read; an
+ * empty one counts as not set.
+ * One cause is one fault: what a fault may have kept from being set is not reported as missing, and warnings about
+ * a configuration that is at fault are left out, but for those that may explain the fault.
  * Never throws: even what `readFile` throws becomes a fault. Touches nothing but what it is given.
  * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (values.ts, hosts.ts), rules between options
  * (checks.ts), and the exit status 78 (commands/settings.ts).
  */
 import { explainError } from "../lib/errors.ts";
 import { assert } from "../ops/assert.ts";
-import { parseArguments } from "./arguments.ts";
+import { doubt, parseArguments } from "./arguments.ts";
 import { checkTogether } from "./checks.ts";
 import { parseEnvFile } from "./env-file.ts";
 import type { Finding } from "./findings.ts";
@@ -57,6 +60,8 @@ export type Loaded =
       readonly warnings: readonly Finding[];
       /** How faults are told; undefined: LOG_FORMAT is at fault itself. */
       readonly logFormat: Values["logFormat"] | undefined;
+      /** Nothing at all was given: no arguments, and no option in the environment. */
+      readonly isBare: boolean;
     };
 
 /** A text on its way to be a value. */
@@ -72,7 +77,11 @@ interface Gathered {
   readonly givens: Givens;
   readonly faults: readonly Finding[];
   readonly warnings: readonly Finding[];
+  /** Options that a fault may have kept from being set here. */
+  readonly doubtful: ReadonlySet<Property>;
 }
+
+const NOTHING: ReadonlySet<Property> = new Set();
 
 export function load(surroundings: Surroundings): Loaded {
   const args = parseArguments(surroundings.args, surroundings.positionals ?? 0);
@@ -83,22 +92,20 @@ export function load(surroundings: Surroundings): Loaded {
   const givens = new Map([...file.givens, ...environment.givens, ...flags]);
 
   const draft: Partial<Values> = {};
-  const values = readAll(draft, givens, host.text);
+  const doubtful = new Set([...args.doubtful, ...file.doubtful]);
+  const values = readAll(draft, givens, doubtful, host.text);
   const password = readPassword(draft, givens, surroundings);
   const givenSources = new Map([...givens].map(([property, { source }]) => [property, source]));
-  const together = checkTogether(draft, givenSources);
+  const together = checkTogether(draft, givenSources, doubtful);
 
-  const faults = [
-    ...args.faults,
-    ...environment.faults,
-    ...file.faults,
-    ...values,
-    ...password,
-    ...together.faults,
-  ];
+  const faults = [...args.faults, ...file.faults, ...values, ...password, ...together.faults];
+  const spelling = [...environment.warnings, ...file.warnings];
+  if (faults.length > 0) {
+    const isBare = surroundings.args.length === 0 && givens.size === 0;
+    return { ok: false, faults, warnings: spelling, logFormat: draft.logFormat, isBare };
+  }
   const hostWarning = givens.has("serverName") ? [] : host.warnings;
-  const warnings = [...file.warnings, ...hostWarning, ...together.warnings];
-  if (faults.length > 0) return { ok: false, faults, warnings, logFormat: draft.logFormat };
+  const warnings = [...spelling, ...hostWarning, ...together.warnings];
   assert(isComplete(draft), "without a fault, every option has its value");
 
   const sources = new Map(PROPERTIES.map((property) => [property, givenSources.get(property) ?? "default"]));
@@ -111,13 +118,13 @@ const CONTAINER_LINK = /^(?:tcp|udp|sctp):\/\//;
 
 function fromEnvironment(environment: Surroundings["environment"]): Gathered {
   const givens = new Map<Property, Given>();
-  const faults: Finding[] = [];
+  const warnings: Finding[] = [];
   for (const [name, text] of Object.entries(environment)) {
     if (text === undefined) continue;
     const property = propertyOf(name);
     const near = property === undefined && !CONTAINER_LINK.test(text) ? nearMiss(name) : undefined;
     if (near !== undefined) {
-      faults.push({
+      warnings.push({
         option: visible(name),
         source: "environment",
         reason: `is no option; did you mean ${near}?`,
@@ -127,7 +134,7 @@ function fromEnvironment(environment: Surroundings["environment"]): Gathered {
       givens.set(property, { text, source: "environment" });
     }
   }
-  return { givens, faults, warnings: [] };
+  return { givens, faults: [], warnings, doubtful: NOTHING };
 }
 
 /** As with systemd, the last of several lines with one key counts; that is worth a warning. */
@@ -135,17 +142,20 @@ function fromFile(path: string | undefined, surroundings: Surroundings): Gathere
   const givens = new Map<Property, Given>();
   const faults: Finding[] = [];
   const warnings: Finding[] = [];
-  if (path === undefined) return { givens, faults, warnings };
+  const doubtful = new Set<Property>();
+  if (path === undefined) return { givens, faults, warnings, doubtful };
   const file = read(surroundings, path);
   if (!file.ok) {
     faults.push({ option: "--config", source: "flag", reason: file.fault });
-    return { givens, faults, warnings };
+    doubt(doubtful, PROPERTIES);
+    return { givens, faults, warnings, doubtful };
   }
 
   const sourceAt = (line: number) => `file ${visible(path)}:${line}`;
   const parsed = parseEnvFile(file.value);
   for (const { line, reason } of parsed.faults) {
     faults.push({ option: `line ${line}`, source: sourceAt(line), reason });
+    doubt(doubtful, PROPERTIES);
   }
   const seen = new Set<Property>();
   for (const { key, value, line } of parsed.entries) {
@@ -155,6 +165,7 @@ function fromFile(path: string | undefined, surroundings: Surroundings): Gathere
       const near = nearMiss(key);
       const suggestion = near === undefined ? "" : `; did you mean ${near}?`;
       faults.push({ option: visible(key), source, reason: `is no option${suggestion}` });
+      doubt(doubtful, near === undefined ? [] : propertyOf(near));
       continue;
     }
     if (seen.has(property))
@@ -163,7 +174,7 @@ function fromFile(path: string | undefined, surroundings: Surroundings): Gathere
     if (isSet(OPTIONS[property], value)) givens.set(property, { text: value, source });
     else givens.delete(property);
   }
-  return { givens, faults, warnings };
+  return { givens, faults, warnings, doubtful };
 }
 
 function read(
@@ -193,7 +204,12 @@ function hostNameDefault(hostName: string): { readonly text: string; readonly wa
 }
 
 /** Reads the text of every option into `draft`; returns the faults. */
-function readAll(draft: Partial<Values>, givens: Givens, hostName: string): readonly Finding[] {
+function readAll(
+  draft: Partial<Values>,
+  givens: Givens,
+  doubtful: ReadonlySet<Property>,
+  hostName: string,
+): readonly Finding[] {
   const textOf = (property: Property): string | undefined =>
     givens.get(property)?.text ?? (property === "serverName" ? hostName : OPTIONS[property].default);
   const textOfName = (name: string) => {
@@ -206,7 +222,7 @@ function readAll(draft: Partial<Values>, givens: Givens, hostName: string): read
     const source = givens.get(property)?.source;
     const text = textOf(property);
     if (text === undefined) {
-      if (option.required !== true) return;
+      if (option.required !== true || doubtful.has(property)) return;
       faults.push({
         option: option.name,
         source: "not set",

@@ -64,7 +64,7 @@ function withoutValue(option: Exclude<Option<unknown>, { default: string }>): st
 export function renderExample(): string {
   const head = [
     "# Options of smtpproxy. Remove the “#” before a line to set it.",
-    "# Use it as EnvironmentFile= in a systemd unit, or with smtpproxy --config FILE.",
+    "# Use it with smtpproxy --config FILE, as smtpproxy.service does, or as EnvironmentFile= of a systemd unit.",
     "# In single quotes everything stands for itself; outside of them a backslash keeps the next character.",
   ];
   const body = sections().flatMap(({ heading, options }) => [

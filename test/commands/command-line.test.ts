@@ -60,7 +60,7 @@ describe("faults", () => {
       for (const fault of [
         "RELAY_TLS (environment)",
         "MAX_HOPS (environment)",
-        "RELAY_HOTS (environment): is no option; did you mean RELAY_HOST?",
+        "warning: RELAY_HOTS (environment): is no option; did you mean RELAY_HOST?",
         "VALID_RECIPIENTS (environment)",
         "RELAY_HOST (not set)",
         "--frobnicate",
@@ -74,7 +74,10 @@ describe("faults", () => {
   test("without a word it serves", async () => {
     const { status, stderr } = await run([]);
     expect(status).toBe(78);
-    expect(stderr).toContain("RELAY_HOST (not set): must be set");
+    expect(stderr).toBe(
+      "smtpproxy: RELAY_HOST (not set): must be set, such as smtp.example.com:25\n" +
+        "smtpproxy: see smtpproxy --help, or try it without any option: smtpproxy demo\n",
+    );
   });
 
   test("an unknown command", async () => {

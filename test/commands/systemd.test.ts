@@ -181,7 +181,6 @@ describe("the units", () => {
   test("agree with the program", () => {
     expect(value("RestartPreventExitStatus")).toBe("78");
     expect(value("ExecReload")).toBe("/bin/kill -HUP $MAINPID");
-    expect(value("EnvironmentFile")).toBe("-/etc/default/smtpproxy");
     expect(Number.parseInt(value("TimeoutStopSec"), 10)).toBeGreaterThan(
       Number.parseInt(OPTIONS.shutdownGraceMs.default ?? "", 10) + 5,
     );
@@ -195,5 +194,20 @@ describe("the units", () => {
     expect(Number(value("LimitNOFILE"))).toBeGreaterThan(10 * needed);
     // It would switch the just-in-time compiler off.
     expect(value("MemoryDenyWriteExecute")).toBe("");
+  });
+
+  test("hand the options over as a file, in which a misspelt one prevents the start", async () => {
+    expect(unit("smtpproxy.service")).not.toMatch(/^EnvironmentFile=/m);
+    const [credential = "", path] = value("LoadCredential").split(":");
+    expect(path).toBe("/etc/default/smtpproxy");
+    const [, ...words] = value("ExecStart").split(" ");
+    expect(words.join(" ")).toBe(`serve --config %d/${credential}`);
+    writeFileSync(join(folder, credential), "RELAY_HOST=127.0.0.1:9\nRELAY_USER=me\n");
+    const args = words.map((word) => word.replace("%d", folder));
+    const { status, stderr } = await run(args);
+    expect(stderr).toBe(
+      `smtpproxy: RELAY_USER (file ${folder}/${credential}:2): is no option; did you mean RELAY_USERNAME?\n`,
+    );
+    expect(status).toBe(Number(value("RestartPreventExitStatus")));
   });
 });

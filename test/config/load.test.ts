@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { describe as describeFinding } from "../../src/config/findings.ts";
 import { type Loaded, load, type Surroundings } from "../../src/config/load.ts";
-import { flagOf, isSet, OPTIONS, PROPERTIES } from "../../src/config/options.ts";
+import { flagOf, isSet, OPTIONS, PROPERTIES, propertyOf } from "../../src/config/options.ts";
 import { renderConfig } from "../../src/config/render.ts";
-import { editDistance, nearMiss } from "../../src/config/spelling.ts";
+import { editDistance, nearMiss, OTHER_NAMES } from "../../src/config/spelling.ts";
 
 interface Given {
   readonly args?: readonly string[];
@@ -232,10 +232,25 @@ describe("the environment", () => {
     ["SERVERNAME", "SERVER_NAME"],
     ["OVERRIDE_RECIPIENTS", "OVERRIDE_RECIPIENT"],
     ["RELAY_PASSWD", "RELAY_PASSWORD"],
+    ["RELAY_USER", "RELAY_USERNAME"],
+    ["RELAY_PASS", "RELAY_PASSWORD"],
+    ["LISTEN_ADDR", "LISTEN_ADDRESS"],
+    ["MAX_CONN", "MAX_CONNECTIONS"],
+    ["TLS_CERT", "SERVER_CERT"],
+    ["tls-key", "SERVER_KEY"],
+    // A stranger's, perhaps: a warning does not keep the service from starting.
+    ["SERVER_PORT", "SERVER_CERT"],
   ])("%s is nearly %s", (name, option) => {
-    expect(faults({ environment: { ...RELAY, [name]: "x" } })).toEqual([
+    expect(warnings({ [name]: "x" })).toEqual([
       `${name} (environment): is no option; did you mean ${option}?`,
     ]);
+  });
+
+  test("the other names are not near by accident, and name options", () => {
+    for (const [other, option] of OTHER_NAMES) {
+      expect([other, nearMiss(other)]).toEqual([other, option]);
+      expect(propertyOf(option)).toBeDefined();
+    }
   });
 
   test("innocent variables are left alone", () => {
@@ -313,12 +328,75 @@ test("all faults at once", () => {
     }),
   ).toEqual([
     "--bogus (flag): is no option",
-    "RELAY_HOSTS (environment): is no option; did you mean RELAY_HOST?",
     "RELAY_HOST (not set): must be set, such as smtp.example.com:25",
     "MAX_HOPS (flag): must be a whole number from 1 to 1000, not “0”",
     "RELAY_TIMEOUT (environment): must be a duration such as 500ms, 5s, 1m30s, 1.5h or 1d, not “5 parsecs”",
     "SERVER_KEY (environment): needs SERVER_CERT as well",
   ]);
+});
+
+describe("one cause is one line", () => {
+  const all = (given: Given) => {
+    const result = loadFrom(given);
+    if (result.ok) throw new Error("there is no fault");
+    const { isBare } = result;
+    return { lines: [...result.faults, ...result.warnings].map(describeFinding), isBare };
+  };
+  const inFile = (f: string) => all({ args: ["--config", "f"], files: { f }, hostName: "box" });
+
+  test("a file that cannot be read", () => {
+    expect(all({ args: ["--config", "nowhere"], hostName: "box" }).lines).toEqual([
+      "--config (flag): cannot read “nowhere”: there is no such file (ENOENT)",
+    ]);
+    expect(all({ args: ["--config"], hostName: "box" }).lines).toEqual(["--config (flag): needs a value"]);
+  });
+
+  test.each([
+    ["RELAY_HOTS=r.example", "RELAY_HOTS (file f:1): is no option; did you mean RELAY_HOST?"],
+    ["RELAY_HOST r.example", "line 1 (file f:1): has no “=” and is no comment"],
+    ["RELAY_HOST='r.example", "line 1 (file f:1): opens a quote that nothing closes"],
+    [
+      "RELAY_HOST=r.example\nSERVER_CERT=c\nTLS_KEY=k",
+      "TLS_KEY (file f:3): is no option; did you mean SERVER_KEY?",
+    ],
+    [
+      "RELAY_HOST=r.example\nRELAY_USERNAME=u\nRELAY_PASS=p",
+      "RELAY_PASS (file f:3): is no option; did you mean RELAY_PASSWORD?",
+    ],
+    [
+      "RELAY_HOST=r.example\nRELAY_USER=u\nRELAY_PASSWORD=p",
+      "RELAY_USER (file f:2): is no option; did you mean RELAY_USERNAME?",
+    ],
+    [
+      "RELAY_HOST=r.example\nRELAY_TLS=none\nRELAY_USERNAME=u\nRELAY_PASSWORD=p",
+      "RELAY_TLS (file f:2): must be off, opportunistic, required, verify or implicit, not “none”",
+    ],
+    [
+      "RELAY_HOST=r_.example\nMAX_HOPS=x",
+      "MAX_HOPS (file f:2): must be a whole number from 1 to 1000, not “x”",
+    ],
+  ])("%j", (f, line) => expect(inFile(f)).toEqual({ lines: [line], isBare: false }));
+
+  test.each([
+    [["--relay-hots", "r.example"], "--relay-hots (flag): is no option; did you mean --relay-host?"],
+    [["--relay-host"], "--relay-host (flag): needs a value"],
+  ])("%j", (args, line) => expect(all({ args, hostName: "box" })).toEqual({ lines: [line], isBare: false }));
+
+  test("what may explain the fault stays", () => {
+    expect(all({ environment: { RELAY_HOTS: "r.example" }, hostName: "box" })).toEqual({
+      lines: [
+        "RELAY_HOST (not set): must be set, such as smtp.example.com:25",
+        "RELAY_HOTS (environment): is no option; did you mean RELAY_HOST?",
+      ],
+      isBare: true,
+    });
+  });
+
+  test("without any configuration", () => {
+    const lines = ["RELAY_HOST (not set): must be set, such as smtp.example.com:25"];
+    expect(all({ hostName: "box" })).toEqual({ lines, isBare: true });
+    expect(all({ environment: { LOG_LEVEL: "info" }, hostName: "box" })).toEqual({ lines, isBare: false });
+  });
 });
 
 describe("rules between options", () => {
