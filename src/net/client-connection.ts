@@ -85,8 +85,8 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   /** The socket is not this session's any more. */
   #isTarpitted = false;
   #request: RelayRequest | undefined;
-  /** Those that were ever asked for: one a zone, and one for a text. */
-  #lookUps: { cancel(): void }[] | undefined;
+  /** Those that are not answered: no more than one a zone, and one for a text. */
+  #lookUps: readonly { cancel(): void }[] | undefined;
   #relay: { readonly connection: RelayConnection; readonly offer: RelayOffer } | undefined;
 
   constructor(shell: Shell, socket: Socket, around: ClientSurroundings) {
@@ -324,10 +324,14 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   #lookUp({ record, zone, name }: Extract<ClientAction, { type: "look-up" }>): void {
     const question = { name, type: record, network: this.network ?? "" };
     const lookUp = this.#around.resolver.lookUp(question, (answer) => {
+      if (answer.kind !== "busy") {
+        // A session may last, and what it was looked up with is not to last as long.
+        const others = this.#lookUps?.filter((other) => other !== lookUp) ?? [];
+        this.#lookUps = others.length > 0 ? others : undefined;
+      }
       this.#run({ type: "looked-up", record, zone, answer });
     });
-    if (this.#lookUps === undefined) this.#lookUps = [lookUp];
-    else this.#lookUps.push(lookUp);
+    this.#lookUps = [...(this.#lookUps ?? []), lookUp];
   }
 
   /** Nobody is left who wants to know. */

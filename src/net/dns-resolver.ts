@@ -176,7 +176,8 @@ class Waiter implements LookUp {
     return this;
   }
 
-  joins(lookup: Lookup): void {
+  /** Undefined: that one is over. */
+  waitsFor(lookup: Lookup | undefined): void {
     this.#lookup = lookup;
   }
 
@@ -236,7 +237,7 @@ class Lookup {
   join(waiter: Waiter, wantedUntil: number): void {
     this.#waiters.add(waiter);
     this.#wantedUntil = Math.max(this.#wantedUntil, wantedUntil);
-    waiter.joins(this);
+    waiter.waitsFor(this);
   }
 
   /** The last one that leaves ends it. */
@@ -265,7 +266,10 @@ class Lookup {
     clearTimeout(this.#attempt);
     for (const asking of this.#asked.values()) asking.cancel();
     this.#owner.settled(answer, octets);
-    if (answer !== undefined) for (const waiter of [...this.#waiters]) waiter.tell(answer);
+    for (const waiter of this.#waiters) {
+      waiter.waitsFor(undefined);
+      if (answer !== undefined) waiter.tell(answer);
+    }
   }
 
   /** Without an answer. What was not asked for want of room here is not said to be the servers' fault. */
