@@ -328,7 +328,11 @@ const commandLine: Target = {
     const given = [...options].map(([property, text]) => `${flagOf(OPTIONS[property].name)}=${text}`);
     const all = [...given, ...(file === undefined ? [] : [`--config=${file}`]), "--", ...positionals];
     const again = parseArguments(all, Number.POSITIVE_INFINITY);
-    same(again, { options, configFile: file, positionals, faults: [] }, "written again, it is read the same");
+    same(
+      again,
+      { options, configFile: file, positionals, faults: [], doubtful: new Set() },
+      "written again, it is read the same",
+    );
     const isLost = args.length > 0 && options.size + positionals.length + faults.length === 0;
     hold(!isLost || file !== undefined || args.every((arg) => arg === "--"), "nothing is passed over", args);
     const gives = {
