@@ -355,11 +355,9 @@ export class RelaySession {
         this.#phase = "open";
         this.#report({ type: "ready", offer: this.#setup.offer, plaintext: move.plaintext });
         break;
-      case "quit":
-        this.#quit(move.failure);
-        break;
       default:
-        unreachable(move);
+        move.move satisfies "quit";
+        this.#quit(move.failure);
     }
   }
 

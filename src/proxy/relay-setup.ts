@@ -6,7 +6,7 @@
  * RFC 5321 §4.1.1.1, §3.1; RFC 3207; RFC 4954.
  */
 import { afterWait } from "../lib/errors.ts";
-import { assert, unreachable } from "../ops/assert.ts";
+import { assert } from "../ops/assert.ts";
 import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
 import { describeFailure, type Failure, type SetupStep } from "./failures.ts";
@@ -90,12 +90,9 @@ export class RelaySetup {
         return reply.code === 250 ? this.#ready("the relay does not know EHLO") : refused("EHLO", reply);
       case "STARTTLS":
         return this.#starttlsAnswered(reply);
-      case "AUTH":
-      case "AUTH user name":
-      case "AUTH password":
-        return this.#authAnswered(step, reply);
       default:
-        return unreachable(step);
+        step satisfies AuthStep;
+        return this.#authAnswered(step, reply);
     }
   }
 
