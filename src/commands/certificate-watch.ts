@@ -53,7 +53,7 @@ export class CertificateWatch {
     return undefined;
   }
 
-  /** What the log is told when it is in use from now on. */
+  /** What is logged when it comes into use. */
   introduce(date: number): readonly LogEvent[] {
     const { names, notAfter } = this.#inUse.certificate;
     const file = this.#files.cert;
@@ -91,7 +91,7 @@ export class CertificateWatch {
     return `the certificate expires on ${notAfter.toISOString()}, ${remaining(leftMs)}`;
   }
 
-  /** Renewed, and nobody told us: the usual cause. */
+  /** Renewed without a reload: the usual cause. */
   #advice(date: number): string {
     const found = loadServerTls(this.#files.cert, this.#files.key);
     const isRenewed =

@@ -100,7 +100,7 @@ function testedZones(all: readonly DnsblZone[]): readonly TestedZone[] {
   });
 }
 
-/** A server by which no zone could be asked is told of once. */
+/** A server by which no zone could be asked is reported once. */
 function partServers(byServer: readonly (readonly ServerResult[])[]) {
   const dead: Finding[] = [];
   const living: (readonly ServerResult[])[] = [];

@@ -1,8 +1,8 @@
 /**
  * Whether RELAY_HOST is this program itself: an address of this host with a port that we listen on. Mail would come
  * back until all relay connections are used up.
- * Only what is certain at the start is told. A loop through a translation of addresses, or over a socket of systemd's
- * whose address we do not know, is found at the dial (proxy/offer.ts).
+ * Only what is certain at the start is reported. A loop through a translation of addresses, or over a socket of
+ * systemd's whose address we do not know, is found at the dial (proxy/offer.ts).
  * Not here: what follows from it (serve.ts, check.ts).
  */
 import { isIPv4 } from "node:net";

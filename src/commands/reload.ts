@@ -1,8 +1,8 @@
 /**
- * A reload (SIGHUP): the configuration and the certificate are read again. The certificate is taken over; of everything
- * else it is told what has changed and needs a restart. With any fault nothing changes.
+ * A reload (SIGHUP): the configuration and the certificate are read again. The certificate is taken over; everything
+ * else that has changed is reported, since it needs a restart. With any fault nothing changes.
  * What came from the environment cannot be read again: the system sets it at the start of a process only. systemd's
- * credentials are copies that were made then, too, and that is told as well.
+ * credentials are copies that were made then, too, and that is reported as well.
  * Not here: when a reload is asked for (serve.ts), the certificate's rules (certificate-watch.ts).
  */
 import { parseArguments } from "../config/arguments.ts";

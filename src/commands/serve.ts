@@ -1,7 +1,7 @@
 /**
  * `smtpproxy serve`: the proxy, until a signal ends it.
- * SIGHUP takes over a renewed certificate, for sessions to come, and tells what else has changed. SIGTERM and SIGINT stop listening and let
- * transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
+ * SIGHUP takes over a renewed certificate, for further sessions, and reports what else has changed. SIGTERM and SIGINT
+ * stop listening and let transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
 import { describe } from "../config/findings.ts";
@@ -30,7 +30,7 @@ import { exitConfig, explainStart, loadOrLog, nameServers, resolverOf, serverSet
 const stderr = 2;
 /** How long the relays are asked at the start what they offer. */
 const askRelaysMsMax = 5_000;
-/** How often lines that were left out are told as a count. */
+/** How often the count of lines that were left out is written. */
 const settleMs = 60_000;
 
 /** What the signals do at the moment. */

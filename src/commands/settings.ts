@@ -1,6 +1,6 @@
 /**
- * From the configuration to what the parts of the program are given, and the way a command starts: load, tell every
- * fault at once, or go on.
+ * Makes the settings of the program's parts from the configuration, and starts a command: loads the options, and
+ * reports all errors together or goes on.
  * Not here: the options themselves (config/options.ts).
  */
 import { readFileSync } from "node:fs";

@@ -2,7 +2,7 @@
  * What the errors of the system and of the TLS library mean, in one clause for the operator that says what to do
  * where that is known: "nothing listens there (ECONNREFUSED)". The code stays at the end, for those who search for it.
  *
- * Pure: tables and text. Never throws. What is in no table is told by the error's own message, as one short line.
+ * Pure: tables and text. Never throws. What is in no table is described by the error's own message, as one short line.
  * Not here: what is wrong with a certificate file (net/tls.ts), replies to clients (proxy/failures.ts).
  */
 

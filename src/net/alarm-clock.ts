@@ -1,9 +1,9 @@
 /**
- * Many timers over one of the runtime's. A timer of the runtime weighs 290 octets with what it takes to cancel it, and
- * most of the connections that are open wait for a timeout, two a session.
+ * Many timers over one of the runtime's. A setTimeout costs 290 octets, its closure included, and most of the open
+ * connections wait for a timeout, two a session.
  *
- * Contract: `set` calls back once, at its time or soon after it, never before and never from within `set`; whoever is
- * cancelled is not called any more. Alarms of the same time are called in no certain order. A callback is called by `call`,
+ * Contract: `set` calls back once, at its time or soon after it, never before and never from within `set`; a cancelled
+ * alarm is not called any more. Alarms of the same time are called in no certain order. A callback is called by `call`,
  * which sees to what it throws; should that throw as well, the other alarms ring all the same.
  * The alarms are a binary heap, the next one first; each knows its place, so that to cancel it takes no search.
  */

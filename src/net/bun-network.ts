@@ -1,13 +1,13 @@
 /**
  * The `Network` of socket.ts over Bun.listen, Bun.connect, getaddrinfo and the system's clock.
  *
- * A listener that cannot be had throws an Error of one line that names the address, for the operator.
- * Everything else never throws; what goes wrong on the way is told by `failed` or as a `failure`.
+ * If it cannot listen it throws an Error of one line that names the address, for the operator.
+ * Everything else never throws; what goes wrong on the way is reported by `failed` or as a `failure`.
  * The traps of Bun here, and what is done about them:
  * - Bun.connect has no timeout and cannot be called off: a timer races it, and a late `open` is terminated. The
  *   descriptor lives until the kernel gives up (about two minutes with Linux's defaults), so a target may leave
  *   `abandonedDialsMax` of them.
- * - Bun.connect says ECONNREFUSED for an unreachable host too. It is passed on; the errno is not to be had.
+ * - Bun.connect says ECONNREFUSED for an unreachable host too. It is passed on; the errno is not available.
  * - A socket keeps the handlers it was dialled with, and so all that they close over, for as long as it lives: 1.5 KB
  *   each. Once it is open it gets those that all share.
  * - Bun.connect throws at once for an impossible port, and both rejects and calls `connectError` otherwise.

@@ -53,7 +53,7 @@ export interface ClientSurroundings {
   readonly share: TurnShare;
   /** The certificate of the moment; undefined: STARTTLS is not offered. */
   readonly tls: () => ServerTls | undefined;
-  /** Since a shutdown began: how long a client that was told to leave may take; undefined: there is none. */
+  /** During a shutdown: how long a client that got its last reply may take to hang up; undefined: no shutdown. */
   readonly farewellMs: () => number | undefined;
   /** The session is over, and nothing of it is left but, perhaps, a socket in the tarpit. */
   over(connection: ClientConnection): void;
@@ -75,7 +75,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
   #running = false;
   #flushing = false;
   #congested = false;
-  /** During a stop: ends a client that was told all and does not hang up. */
+  /** During a stop: ends a client that got its last reply and does not hang up. */
   #farewell: { cancel(): void } | undefined;
   #over = false;
   #isLeaving = false;
@@ -115,7 +115,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
     this.#run({ type: "connected" });
   }
 
-  /** The last word is said; what is left is the client's to hang up. */
+  /** The last reply was sent; the client has yet to hang up. */
   get isLeaving(): boolean {
     return this.#isLeaving;
   }
@@ -307,7 +307,7 @@ export class ClientConnection implements SocketHandler, RelayClient, Resting, Sl
     }
   }
 
-  /** The socket is not this session's any more; without a free slot the offender is told at once. */
+  /** The socket is not this session's any more; without a free slot the offender gets its reply at once. */
   #tarpit(octets: Buffer): void {
     if (!this.#around.tarpit.hold(this.#socket, octets, this.session)) {
       this.#socket.write(octets);

@@ -8,7 +8,7 @@
  * So that nobody guesses them, every question has a random id and a port of its own, chosen by the kernel, up to
  * `portsMax` a server; beyond that it shares one of those, at random (RFC 5452 §9.2). A port closes with its last
  * question, so an idle transport has no descriptor open and keeps no process alive.
- * Never throws; what goes wrong is told by `failed`. No event is called from within a method.
+ * Never throws; what goes wrong is reported by `failed`. No event is called from within a method.
  * The traps of Bun here, and what is done about them:
  * - A UDP socket is bound to 0.0.0.0 unless told; connecting it to an IPv6 address then fails.
  * - Its `error` handler is called with the error alone, not with the socket first as bun-types says.

@@ -50,7 +50,7 @@ function libc() {
     try {
       loaded ??= dlopen(name, symbols);
     } catch {
-      // The other library's system; none of both is the caller's `undefined`.
+      // The other library's system; if neither loads, the result is undefined.
     }
   }
   return loaded?.symbols;

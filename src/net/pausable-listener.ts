@@ -1,7 +1,7 @@
 /**
  * A listener that can leave clients in the kernel's queue for a while. Bun has no name for that: its listener is
- * stopped, while a descriptor of our own keeps the socket listening, and is listened on again later. Nobody who waits
- * in the queue is lost by it. Bun's accept loop ends when its listener is stopped within it.
+ * stopped, while a descriptor of our own keeps the socket listening, and is listened on again later. No client in the
+ * queue is lost by that. Bun's accept loop ends when its listener is stopped within it.
  * Bun removes the file of a unix socket when it stops: it gets a second name first, and that takes its place.
  * Not here: when to pause (descriptor-guard.ts), how to listen at first (bun-network.ts).
  */
@@ -64,7 +64,7 @@ export class PausableListener implements Listener {
     return true;
   }
 
-  /** False: it cannot be at the moment, and rests. */
+  /** False: it is not possible at the moment, and the listener stays paused. */
   resume(): boolean {
     if (this.#kept === undefined) return true;
     try {

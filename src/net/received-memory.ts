@@ -1,11 +1,10 @@
 /**
  * Keeps the memory of received octets near what is in use. Bun delivers octets in Buffers of up to 512 KiB, which
  * live outside the JavaScript heap, so the garbage collector does not see how much there is to gain and lets them
- * lie. So whoever knows that nobody will look at such a Buffer again gives its memory back at once (`giveBack`): to
- * receive and drop 3 GB took 0.74 s of CPU and 10 MB with it, 1.34 s and 41 MB without, 1.87 s and 22 MB with a
- * collection every 8 MB.
- * What nobody gives back is left to the collector, which is called when there is much of it. A collection is
- * synchronous and takes 0.5 to 2 ms in a process of this size, so there are at most four a second.
+ * lie. So the last user of such a Buffer gives its memory back at once (`giveBack`): to receive and drop 3 GB took
+ * 0.74 s of CPU and 10 MB with it, 1.34 s and 41 MB without, 1.87 s and 22 MB with a collection every 8 MB. The rest
+ * is left to the collector, which is called when there is much of it. A collection is synchronous and takes 0.5 to 2
+ * ms in a process of this size, so there are at most four a second.
  * Rejected: `Bun.gc(false)`, which changed nothing; `--smol`, likewise.
  */
 const collectEveryOctets = 8 * 1024 * 1024;

@@ -11,7 +11,7 @@ import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type Socket, type SocketHandler, type TlsFacts } from "./socket.ts";
 import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
-/** Who hears the reports: the pool's acquisition, then a client connection, then the pool. */
+/** Receives the reports: first the pool's acquisition, then a client connection, then the pool. */
 export interface RelayUser {
   /** For the log. */
   readonly session: string;
@@ -125,7 +125,7 @@ export class RelayConnection implements SocketHandler, Sleeper {
 
   /**
    * An event that comes while another is carried out waits for its turn. Reports go out last, when the connection
-   * takes orders again: who is told that a mail is through may give the connection back and ask for it at once.
+   * takes orders again, because a report handler may release this connection and acquire it again at once.
    */
   #run(event: RelayEvent): void {
     if (this.#running) {
@@ -187,7 +187,7 @@ export class RelayConnection implements SocketHandler, Sleeper {
     }
   }
 
-  /** Our own code failed in here: whoever uses the connection hears that it is lost. */
+  /** Our own code failed in here: it is reported to the user of the connection as lost. */
   #fault(error: unknown): void {
     const user = this.#user;
     this.#shell.log({ event: "fault", session: user.session, stack: stackOf(error) });

@@ -4,11 +4,11 @@
  *
  * Contract: `acquire` answers its client with `attached` or `unavailable`, once, unless the request is cancelled; it
  * may do so before it returns. Whoever is attached orders `release` or `drop` at the end; a connection that reports
- * `idle` comes back here by itself. Never more than `connectionsMax` at once, dials included: beyond it a request
- * waits, at most `connectTimeoutMs`. A connection that comes free goes to who waits, and if nobody does, to the oldest
- * that waits for its own dial; that dial goes on, for the next mail.
- * Not here: whose turn it is (proxy/relay-queue.ts); dialling (relay-acquisition.ts); which relay comes next, and what
- * rests (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
+ * `idle` comes back here by itself. Never more than `connectionsMax` at a time, dials included: further requests
+ * wait, at most `connectTimeoutMs`. A connection that comes free goes to a waiting request, and if there is none, to
+ * the oldest that waits for its own dial; that dial goes on, for the next mail.
+ * Not here: whose turn it is (proxy/relay-queue.ts); dialling (relay-acquisition.ts); which relay comes next, and
+ * which are set aside (proxy/relay-route.ts); SMTP (proxy/relay-session.ts).
  */
 import type { Failure } from "../proxy/failures.ts";
 import { adviceOn } from "../proxy/relay-demands.ts";
@@ -157,7 +157,7 @@ export class RelayPool {
     this.#serve();
   }
 
-  /** A connection is no more. May be told more than once. */
+  /** A connection is lost. May be called more than once. */
   lost(connection: RelayConnection): void {
     this.#open.delete(connection);
     const index = this.#idle.findIndex((idle) => idle.connection === connection);
@@ -192,7 +192,7 @@ export class RelayPool {
     if (request !== undefined) this.#queue.letGo(request);
   }
 
-  /** Whoever is told may ask again or give back at once: that is seen by the round that runs. */
+  /** A client may ask again or give back while it is served: the round that runs takes care of that. */
   #serve(): void {
     if (this.#isServing) return;
     this.#isServing = true;

@@ -34,7 +34,7 @@ const refusals: Record<AdmissionRefusal, Reply> = {
   total: tooManyConnections,
   "per-client": tooManyFromClient,
 };
-/** Clients sent away at the door that may stay until they have taken in why; beyond it they are reset. */
+/** Refused connections that may linger to read their 421; further ones are reset. */
 export const leavingMax = 50;
 
 /** How long a client that was told 421 may take to hang up, once the program is to end. */

@@ -66,10 +66,10 @@ export interface Socket {
   handle(handler: SocketHandler): void;
   /**
    * Queues octets; nothing leaves before `flush`. The Buffer is kept, not copied. No-op once closed.
-   * `spent`: once these octets are out, nobody looks at this Buffer or a slice of it any more; it may become empty.
+   * `spent`: the caller gives up this Buffer and all slices of it; once these octets are out its memory is freed.
    */
   write(octets: Buffer, spent?: Buffer): void;
-  /** Nobody looks at these octets that were received, or at a slice of them, any more; they may become empty. */
+  /** The caller gives up these received octets and all slices of them: their memory is freed. */
   spent(octets: Buffer): void;
   /** Hands the queue to the kernel in as few calls as it takes; the rest follows as the peer reads. */
   flush(): void;

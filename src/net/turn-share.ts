@@ -1,20 +1,21 @@
 /**
  * Shares the processor between clients. What one client sends at once may take milliseconds to look at (512 KiB of short
  * lines, thousands of commands), and the event loop gives each of them its next 512 KiB before it comes back to a client
- * that waits for one reply. So a client whose octets took long rests: its socket is not read, and it is let go on when
- * its turn has come again, behind those that rested before it, as many in one turn as took `turnMs` together.
- * Good mail never rests: 512 KiB of it take a fraction of `longMs`.
+ * that waits for one reply. So a client whose octets took long has to wait: its socket is not read until its turn
+ * comes again, behind those that waited before it, as many in one turn as took `turnMs` together.
+ * Good mail never waits: 512 KiB of it take a fraction of `longMs`.
  *
- * Contract: `charge` with the time that was spent for a client; if it has to rest, `rested` of it is called later, once.
+ * Contract: `charge` with the time that was spent for a client; if the client has to wait, its `rested` is called
+ * later, once.
  * Not here: how a client is kept from being read (client-connection.ts).
  * Rejected: chunks cut into slices, for a slice's memory cannot be given back by hand; a queue of chunks, which would be
  * memory of ours for what waits as well in the kernel.
  */
 import type { Shell } from "./shell.ts";
 
-/** A client of which one event took so long has to rest. */
+/** A client has to wait if one event of it took so long. */
 export const longMs = 1;
-/** Clients that rested go on until they are good for so much of a turn. */
+/** Clients that waited go on in one turn until they add up to so much time. */
 export const turnMs = 4;
 
 export interface Resting {
@@ -37,7 +38,7 @@ export class TurnShare {
     return this.#shell.stopwatch?.() ?? this.#shell.network.now();
   }
 
-  /** It was worked for since then. True if it has to rest. */
+  /** Work for this client began then and is done. True: it has to wait. */
   charge(client: Resting, startedAt: number): boolean {
     const ms = this.now() - startedAt;
     const owed = this.#queue.get(client);
@@ -47,7 +48,7 @@ export class TurnShare {
     return true;
   }
 
-  /** It needs no rest any more. */
+  /** It does not wait any more. */
   forget(client: Resting): void {
     this.#queue.delete(client);
   }

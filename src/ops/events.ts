@@ -41,11 +41,11 @@ export type TransactionEvent = {
   readonly relay: string | undefined;
   /** "TLSv1.3 TLS_AES_256_GCM_SHA384", or "none" where mail goes in plaintext. */
   readonly relayTls: string | undefined;
-  /** The last word that the client heard, or would have. */
+  /** The last reply to the client, or what it would have been. */
   readonly reply: string;
   /** Why, where the reply alone does not tell: failure, or who left. */
   readonly reason: string | undefined;
-  /** The client was gone before it could hear the reply. */
+  /** The client was gone before the reply could reach it. */
   readonly unheard: true | undefined;
   /** Waiting for a relay connection; from DATA to the end of mail data; from there to the relay's answer. */
   readonly connectMs: number | undefined;
@@ -206,7 +206,7 @@ export type LogEvent =
       readonly reason: string | undefined;
     }
   | { readonly event: "fault"; readonly session: string | undefined; readonly stack: string }
-  /** Listeners rest while descriptors are scarce: clients wait in the kernel's queue. */
+  /** Listeners are paused while descriptors are scarce: clients wait in the kernel's queue. */
   | {
       readonly event: "descriptors";
       readonly state: "scarce" | "enough again";
@@ -337,7 +337,7 @@ export interface LineBound<Key extends string = string> {
   readonly first: number;
   /** Written after those. */
   readonly perMinute: number;
-  /** What the count is told of, if not the event: where it has more than one bound. */
+  /** What the count is reported for, if not the event: where that has more than one bound. */
   readonly name?: string;
 }
 
@@ -346,8 +346,9 @@ const hourly = 1 / 60;
 
 /**
  * For each event, so that nobody forgets to ask: can a stranger cause it at will? A mail server that writes to us all
- * day stays within the bounds for what has to do with mail; what only a broken or hostile client causes is told once,
- * and then as a count. `undefined`: no stranger can; or the operator has asked for every one (debug); or see lineBound.
+ * day stays within the bounds for what has to do with mail; what only a broken or hostile client causes is written
+ * once, and then as a count. `undefined`: no stranger can; or the operator has asked for every one (debug); or see
+ * lineBound.
  */
 const bounds: {
   readonly [N in LogEvent["event"]]: LineBound<KeysOf<LogEventsWithTheName<N>>[number] & string> | undefined;

@@ -1,13 +1,13 @@
 /**
  * How often lines that a stranger can cause at will are written: of each kind and each client (relay, zone) the first
- * few, then so many a minute. Those in between are counted, and the next line that is written tells how many they
- * were (`left_out`); what no further line tells is told by `settle`.
+ * few, then so many a minute. Those in between are counted, and the next line that is written has their number
+ * (`left_out`); if none follows, `settle` reports it.
  *
  * Pure. Contract: `admit` for every event, `settle` once a minute and before the end. Time is a number in milliseconds
- * that only grows. Memory: `subjectsMax` entries a kind, whoever comes: beyond them all further clients share one.
+ * that only grows. Memory: `subjectsMax` entries a kind; all further clients share one.
  * Not here: the bounds themselves, which stand beside the layout of the lines (events.ts).
- * Rejected: a bound for all events together, since whoever makes noise of one kind would hide the others; leaving out
- * in silence, since a count is what tells an attack from a quiet day.
+ * Rejected: a bound for all events together, since noise of one kind would hide the others; leaving out in silence,
+ * since a count is what tells an attack from a quiet day.
  */
 import { type LineBound, type LogEvent, lineBound } from "./events.ts";
 import type { LogValue } from "./log.ts";
@@ -26,7 +26,7 @@ interface Entry {
   savedMs: number;
   at: number;
   leftOut: number;
-  /** When a line or `settle` last told how many they were. */
+  /** When a line or `settle` last reported their number. */
   toldAt: number;
 }
 
@@ -57,8 +57,8 @@ export class LogLimits {
   }
 
   /**
-   * What was left out and not told for as long as a line of its kind takes to come. Forgets who has not been heard of
-   * for long enough. `isLast`: tells all, since nothing comes after it.
+   * What was left out and not reported for as long as a line of its kind takes to come. Forgets clients without a line
+   * for long enough. `isLast`: reports all, since nothing comes after it.
    */
   settle(now: number, isLast = false): readonly LogEvent[] {
     const told: LogEvent[] = [];

@@ -1,6 +1,6 @@
 /**
  * Writes log lines: formats them, filters by level, gathers those of one turn into one write, and never stands in
- * the way of mail. What the sink does not take is kept, in order, up to a limit; beyond it lines are dropped and
+ * the way of mail. What the sink does not take is kept, in order, up to a limit; further lines are dropped and
  * counted. There are two limits: transaction lines, warnings and errors have one of their own, so that no flood of
  * other lines costs a single one of them.
  *
@@ -48,7 +48,7 @@ const ORDINARY_OCTETS_MAX = 512 * 1024;
 /** What is handed to the sink at once: as much as a pipe holds. */
 const CHUNK_OCTETS_MAX = 64 * 1024;
 const RETRY_MS = 20;
-/** A reader that is slow, but reads, is told this often what it missed. */
+/** How often the count of dropped lines is written while the reader is slow, but reads. */
 const TELL_MS = 1_000;
 /** How long an exit waits for the reader. */
 const FLUSH_MS = 1_000;
@@ -154,7 +154,7 @@ interface WaitingLine {
   readonly isImportant: boolean;
 }
 
-/** Lines dropped since the last time that was told. */
+/** Lines dropped since their count was last written. */
 interface Dropped {
   readonly sinceDate: number;
   lines: number;

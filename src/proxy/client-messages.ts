@@ -123,10 +123,10 @@ export type ClientAction =
   /** Orderly: what was written still goes out. */
   | { readonly type: "close" }
   | { readonly type: "terminate" }
-  /** Hand the client over to the tarpit, where it hears these octets and then is closed. */
+  /** Hand the client over to the tarpit, which sends it these octets slowly and closes it. */
   | { readonly type: "tarpit"; readonly octets: Buffer }
   | { readonly type: "look-up"; readonly record: "A" | "TXT"; readonly zone: string; readonly name: string }
-  /** Nobody looks at these octets, or at a slice of them, any more. */
+  /** The session gives up these octets and all slices of them. */
   | { readonly type: "spent"; readonly octets: Buffer }
   | { readonly type: "pause" }
   | { readonly type: "resume" }

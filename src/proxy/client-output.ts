@@ -1,7 +1,7 @@
 /**
  * What a client session gives out: replies in order, log events, and the other actions, as one list.
  * All that a client is told goes through here: a reply is made presentable, counted if it is an error, and, when it is
- * said, written to the log's dialogue. So the `>` lines of the log are what the client heard.
+ * said, written to the log's dialogue. So the `>` lines of the log are what the client was told.
  * Not here: when something is said (client-session.ts).
  */
 import type { LogEvent } from "../ops/events.ts";

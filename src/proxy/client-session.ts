@@ -32,7 +32,7 @@ import { isOfMail, MailDialogue } from "./mail-dialogue.ts";
 import { SessionTally } from "./session-tally.ts";
 import type { Transaction } from "./transaction.ts";
 
-/** Commands read ahead of their execution; beyond it the client is not read. */
+/** Commands read ahead of their execution; with more than that the client is paused. */
 export const inputOctetsMax = 64 * 1024;
 /** Replies of one turn: further commands wait for the next, so that short ones with long replies pile up nothing. */
 export const turnOctetsMax = 64 * 1024;
@@ -196,7 +196,7 @@ export class ClientSession {
     }
   }
 
-  /** Mail data is not read to its end; who is known to be refused hears that instead. */
+  /** Mail data is not read to its end; if a refusal is already certain, the client gets that reply instead. */
   #endMailData(reply: Reply, reason: string, now: number): void {
     const objection = this.#transaction?.objection;
     this.#transaction?.abandon(reason, now);
@@ -352,7 +352,7 @@ export class ClientSession {
 
   // --- Output ------------------------------------------------------------------------------------------------
 
-  /** The word is the client's again, once it has its reply. */
+  /** Sends replies that are due; the command timeout then starts anew. */
   #flush(now: number): void {
     if (this.#output.flush()) this.#waits.restart(now);
   }
@@ -400,7 +400,7 @@ export class ClientSession {
     this.#close(reason);
   }
 
-  /** An offender hears why, slowly, or is closed without a word. */
+  /** An offender is told why, slowly, or is disconnected without a reply. */
   #punish(offence: Offence, now: number): void {
     this.#screening?.offended(now);
     if (offence.end === "close") {

@@ -35,7 +35,7 @@ const silence: Record<WaitState, WaitOver | undefined> = {
 export class ClientWaits {
   readonly #policy: SessionPolicy;
   readonly #surroundings: Surroundings;
-  /** Since when the client has the word; for "handshake" since when that runs; for "mail-data" its last octets. */
+  /** Since when the client is to speak; for "handshake" since when that runs; for "mail-data" its last octets. */
   #since: number;
   /** When the mail transaction last came forward. */
   #progressAt: number;
@@ -52,7 +52,7 @@ export class ClientWaits {
     this.#progressAt = now;
   }
 
-  /** The wait begins anew. */
+  /** The wait for the client begins now. */
   restart(now: number): void {
     this.#since = now;
   }

@@ -94,7 +94,7 @@ export class Envelope {
     return overrideRecipient === undefined ? reply : withAddress(reply, overrideRecipient, address);
   }
 
-  /** Takes a RCPT. Returns what the relay has to be asked, if it has. `verdict`: what all that are ours hear now. */
+  /** Takes a RCPT. Returns what the relay has to be asked, if it has. `verdict`: the reply to all that are ours now. */
   rcpt(
     path: Mailbox,
     parameters: RcptParameters,
@@ -155,7 +155,7 @@ export class Envelope {
     this.#recipients = [];
   }
 
-  /** No answer will come: all that wait for one hear this. */
+  /** No answer will come: all that wait for one get this. */
   refuseWaiting(reply: Reply, by: Refuser): void {
     for (const recipient of this.#recipients) {
       for (const { slot, address } of recipient.waiting.splice(0)) {
@@ -179,7 +179,7 @@ export class Envelope {
     this.#host.fill(slot, reply);
   }
 
-  /** Counts and logs a refusal that the client hears from somebody else. */
+  /** Counts and logs a refusal whose reply the caller sends. */
   noteRefusal(address: string, reply: Reply, by: Refuser): void {
     this.#refused += 1;
     this.#lastRefusal = reply;

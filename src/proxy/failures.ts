@@ -1,6 +1,6 @@
 /**
- * What can go wrong between us and the relay, as a closed union, and the one table that maps it to what the client
- * hears: always 4yz, for mail is delayed by our trouble and never lost.
+ * What can go wrong between us and the relay, as a closed union, and the one table that maps it to the client's reply:
+ * always 4yz, for mail is delayed by our trouble and never lost.
  * Not here: what the relay itself answers to MAIL, RCPT, DATA and the dot; that is the client's answer, verbatim.
  */
 import { afterWait } from "../lib/errors.ts";
@@ -33,7 +33,7 @@ export type Failure =
   /** The relay is this program itself. */
   | { readonly kind: "loop" }
   | { readonly kind: "busy" }
-  /** Every relay failed lately, and is left in peace for so long (relay-pauses.ts). */
+  /** Every relay failed lately, and is not dialled for so long (relay-pauses.ts). */
   | { readonly kind: "paused"; readonly reason: string; readonly forMs: number }
   /** An assertion of ours failed in the relay connection. */
   | { readonly kind: "fault" }
@@ -48,7 +48,7 @@ export type Failure =
 /** "setup": before the relay took a command of this mail. "answer": the dot is out, so the outcome is unknown. */
 export type FailureStage = "setup" | "mail" | "answer";
 
-/** What the client hears. */
+/** The reply to the client. */
 export function replyToFailure(failure: Failure, stage: FailureStage): Reply {
   switch (failure.kind) {
     case "busy":
@@ -83,8 +83,8 @@ const lossReplies: Record<FailureStage, Reply> = {
 };
 
 /**
- * A relay's reply as the client hears it: verbatim as far as that is presentable, but for 421, which speaks of a connection not the client's, and for
- * what is wanted of us and not of the client.
+ * A relay's reply as the client receives it: verbatim as far as that is presentable, except 421, which is about a
+ * connection that is not the client's, and except demands, which are on us and not on the client.
  */
 export function relayReply(reply: Reply): Reply {
   if (isDemand(reply)) return relayDemands;

@@ -2,8 +2,8 @@
  * The commands of a client session that are about mail, one at a time: EHLO to RSET, and those that ask for nothing.
  * Keeps what the client said of itself, what it was offered, and its mail transaction of the moment.
  *
- * Contract: `carryOut` opens one slot and sees to it that it is filled, at once or by the transaction, whose host this
- * is. Returns the refusal that ends the session when a listed client named its recipient.
+ * Contract: `carryOut` opens one slot, which is filled at once or by the transaction (this class is its host). Returns
+ * the refusal that ends the session when a listed client named its recipient.
  * Not here: STARTTLS, QUIT, whose turn it is, ends and waits (client-session.ts); what becomes of a mail
  * (transaction.ts).
  * RFC 5321 §4.1.1, §4.1.4.

@@ -2,8 +2,8 @@
  * The recipient rules: who is ours, and to which address the relay is asked to deliver.
  * VALID_RECIPIENTS is searched in the address as the client wrote it, and with its domain in lower case; <postmaster>
  * without a domain is always ours (RFC 5321 §4.5.1). OVERRIDE_RECIPIENT takes the place of every recipient that is ours,
- * and what a relay says of it is told to the client as said of the address that the client wrote.
- * Not here: how many there may be (transaction.ts), what the relay thinks of one.
+ * and in the relay's replies it is replaced by the address that the client wrote.
+ * Not here: how many there may be (envelope.ts), the relay's own rules.
  */
 import { recipientNotOurs, routedRecipient } from "../smtp/catalogue.ts";
 import type { Mailbox } from "../smtp/paths.ts";

@@ -1,7 +1,7 @@
 /**
  * Replies by which a relay wants something of us before it takes anybody's mail: TLS, or a login.
- * They are no word about the mail: a sender who got them as an error would hear of a bounce that no change of the mail
- * can avoid. So the client is told 451 (failures.ts), and the operator what to set.
+ * They say nothing about the mail: a sender that got them as an error would have to bounce mail that no change can
+ * help. So the client is told 451 (failures.ts), and the operator what to set.
  *
  * Not here: replies to STARTTLS and AUTH themselves, which end the set-up (relay-setup.ts).
  * RFC 3207 §4 (530), RFC 4954 §4, §6 (530, 534, 535, 538).

@@ -2,12 +2,13 @@
  * What each relay offered at its last dial, and so what a client may be offered: what the relay would take whose turn
  * it is now.
  *
- * The relay that is preferred among those that do not rest decides; if all rest, the first, for it is dialled first. A
+ * The first relay that is not set aside decides; if all are, the first of all, for it is dialled first. A
  * relay that never could be asked counts as offering SMTPUTF8 and DSN: its mail is delayed anyway until it is there,
  * while a client that is not offered SMTPUTF8 has to bounce the mail that needs it. For the same reason SMTPUTF8 is
  * offered while a second relay without it stands in for a preferred one with it: such mail waits for that one.
  * Memory: one entry a relay of RELAY_HOST.
- * Not here: EHLO's answer (offer.ts); which relays rest (relay-route.ts); asking them at the start (net/relay-pool.ts).
+ * Not here: EHLO's answer (offer.ts); which relays are set aside (relay-route.ts); asking them at the start
+ * (net/relay-pool.ts).
  * Rejected: what the relay dialled last offered. With two relays that is neither's word.
  */
 import { noOffer, type RelayOffer } from "../smtp/ehlo.ts";

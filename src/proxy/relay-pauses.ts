@@ -1,5 +1,5 @@
 /**
- * How long a relay that refuses us is left in peace, once for all transactions.
+ * How long a relay that refuses us is not dialled, once for all transactions.
  *
  * Refused credentials lock accounts when they are tried again for each mail, and a relay that refuses its greeting is
  * not helped by thousands of dials a second. So each failure in a row makes a pause twice as long as the one before,
@@ -10,8 +10,8 @@
  *
  * Keys are opaque: an address, or a whole relay where every address would fail alike. Time is a number in milliseconds
  * that only grows. Memory: `entriesMax` entries, the oldest are forgotten first.
- * Not here: what is a failure, and what is dialled instead (relay-route.ts). Rests (RestingPlaces) are no pauses: an
- * address that rests is dialled after all others, and then at once.
+ * Not here: what is a failure, and what is dialled instead (relay-route.ts). RestingPlaces are no pauses: an
+ * address that was set aside is dialled after all others, and then at once.
  */
 
 export type PauseKind = "connection" | "credentials" | "loop";

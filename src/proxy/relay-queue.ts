@@ -41,7 +41,7 @@ export type QueueStep<Requester> =
   /** End an idle connection that cannot serve now, for a dial to take its place. */
   | { readonly step: "make-room" };
 
-/** Of the connections, from how many on they are short; and how many must come free for that to be over. */
+/** The part of the connections from which on they are scarce; and the part that must come free to end that. */
 const pressureShare = 3 / 4;
 const reliefShare = 1 / 4;
 /** Networks that the log names. */
@@ -129,7 +129,7 @@ export class RelayQueue<Requester extends RelayRequester> {
     return idle > 0 ? { step: "make-room" } : undefined;
   }
 
-  /** Its connection is given back or lost, or was never to be had. May be called more than once. */
+  /** Its connection is given back or lost, or was never available. May be called more than once. */
   letGo(requester: Requester): void {
     if (this.#holders.delete(requester)) this.#count(requester.network, -1);
   }

@@ -2,18 +2,18 @@
  * Which relay, and which of its addresses, is dialled next for one transaction.
  *
  * Relays are taken in the operator's order, and a relay's addresses in the resolver's. An address that failed is
- * rested for a while: it is taken again only when every other one failed too, so that mail never waits for a rest.
+ * set aside for a while: it is tried only after all others, so that mail never waits for it.
  * With opportunistic TLS and no credentials an address with which TLS broke is dialled once more without, and without
  * from the start for an hour (plaintext-places.ts).
  *
  * An address or relay whose pause lasts (relay-pauses.ts) is not dialled at all; a transaction that is left with such
  * alone fails at once.
  *
- * Contract: ask `next`; do what it says; tell `resolved`, `unresolved` or `failed`, and ask again, or tell
- * `arrived` that it worked, or `calledOff`.
- * Not here: resolving and dialling (net/relay-pool.ts).
- * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and the rest makes
- * the price of a dead address one timeout a minute.
+ * Contract: call `next`, carry out its step, report `resolved`, `unresolved` or `failed`, and call it again; at the end
+ * report `arrived` or `calledOff`.
+ * Not here: resolving and dialling (net/relay-acquisition.ts).
+ * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and since a dead
+ * address is set aside, it costs one timeout a minute.
  */
 import { formatHostPort } from "../lib/host-port.ts";
 import { assert } from "../ops/assert.ts";
@@ -22,7 +22,7 @@ import { PlaintextPlaces } from "./plaintext-places.ts";
 import type { Plaintext } from "./relay-messages.ts";
 import { type Outage, RelayPauses } from "./relay-pauses.ts";
 
-/** How long a failed address is taken last. */
+/** How long a failed address is tried only after all others. */
 export const restMs = 60_000;
 /** Addresses of one name that are tried; more would keep the client waiting in vain. */
 export const addressesMax = 8;
@@ -57,7 +57,7 @@ export function describePlace({ relay: { host, port }, address }: RelayPlace): s
 /** The addresses that failed lately, and with them their relays, for all transactions. */
 export class RestingPlaces {
   readonly pauses = new RelayPauses();
-  /** When each one's rest is over, oldest first. */
+  /** Until when each one is set aside, oldest first. */
   readonly #until = new Map<string, number>();
   readonly #plaintext = new PlaintextPlaces();
 
@@ -98,7 +98,7 @@ export class RestingPlaces {
   }
 
   /**
-   * An idle connection to `relay` serves the next mail only while every relay that is preferred to it rests;
+   * An idle connection to `relay` serves the next mail only while every relay that is preferred to it is set aside;
    * otherwise a busy second relay would never be left again.
    */
   mayReuse(relay: RelayHost, relays: readonly RelayHost[], now: number): boolean {

@@ -8,7 +8,7 @@
  * that no stray 250 is ever taken for the relay's word on a message.
  *
  * Not here: what each reply of the set-up leads to (relay-setup.ts); which relay is dialled, and when again
- * (relay-route.ts); what the client hears (failures.ts, transaction.ts); keeping idle connections (net/relay-pool.ts).
+ * (relay-route.ts); the client's replies (failures.ts, transaction.ts); keeping idle connections (net/relay-pool.ts).
  * Rejected: pipelining the dot with the next MAIL. The relay's answer to the dot decides what we do next.
  * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
  */

@@ -3,8 +3,8 @@
  *
  * Contract: the client session calls `rcpt`, `data`, `octets` and `abandon` as commands and octets come, and
  * `attached`, `unavailable`, `report` as the relay speaks. Each command's reply goes into its slot, exactly once.
- * The dot goes to the relay only when every witness agrees (witnesses.ts), and the client hears 2yz only if the relay
- * said 2yz to it. One `transaction` event is logged, when the transaction is over.
+ * The dot goes to the relay only when every witness agrees (witnesses.ts), and the client gets 2yz only if the relay
+ * answered 2yz to it. One `transaction` event is logged, when the transaction is over.
  *
  * A reused relay connection that is lost before anything was answered is replaced by a fresh one, once and silently:
  * nothing was told to the client yet, and the relay took nothing.
@@ -132,7 +132,7 @@ export class Transaction {
     return this.#phase === "streaming";
   }
 
-  /** What a client that stays silent within mail data is told, if something is known to be wrong with its mail. */
+  /** The reply to a client that falls silent within mail data, if its mail is refused already. */
   get objection(): Reply | undefined {
     return this.#verdict?.reply;
   }
@@ -358,7 +358,7 @@ export class Transaction {
     }
   }
 
-  /** The relay is of no use to this envelope any more. What waits is answered; what follows hears the same. */
+  /** The relay is of no use to this envelope any more. Waiting and further RCPT commands get the same reply. */
   #refuseEnvelope(reply: Reply, reason: string, by: Refuser): void {
     this.#verdict = { reply, reason, by };
     this.#envelope.refuseWaiting(reply, by);

@@ -2,15 +2,13 @@
  * One client's DNSBL score: the sum of the weights of the entries that match what the zones answered.
  *
  * Contract: `queries` once; then for each query either `answered` or `failed`, in any order; `giveUp` for what is
- * still out when time is over; `takeNews` when the log is to be told. What is wrong with a zone never counts against a
- * client: no answer, or one that is no listing, is not listed. A zone's answer counts once, also if it comes twice.
- * What was not asked for want of room on our side is another matter: `notAsked`. If its answer does not follow in time,
- * nothing is known, and it depends on it whether the client is listed, then `isUnknown`. Otherwise whoever keeps us
- * busy would open the door for those that are listed.
- * An entry counts once, however many addresses of an answer match it; a zone with several entries may count several
- * times, as with postscreen.
- * `isSettled` is true as soon as no answer that is out can turn listed into not listed or the other way, so that a
- * slow zone delays nobody without need.
+ * still out when time is over; `takeNews` returns what is to be logged. What is wrong with a zone never counts against
+ * a client: no answer, or one that is no listing, is not listed. A zone's answer counts once, also if it comes twice.
+ * What was not asked for want of room on our side is another matter: `notAsked`. If its answer does not follow in
+ * time, nothing is known, and it depends on it whether the client is listed, then `isUnknown`. Otherwise whoever keeps
+ * us busy would open the door for those that are listed. An entry counts once, however many addresses of an answer
+ * match it; a zone with several entries may count several times, as with postscreen. `isSettled` is true as soon as no
+ * answer that is out can turn listed into not listed or the other way, so that a slow zone delays nobody without need.
  * A client that is not listed may be spared the questions for `passMs`: for as long as the answers hold, and not at
  * all if a zone that gave no usable answer could have listed it. Otherwise an outage of a name server would exempt
  * every spammer that connects meanwhile.
@@ -44,7 +42,7 @@ export interface ZoneFailure {
   readonly server: string | undefined;
 }
 
-/** What the log is to be told of a zone. `zone`: the name that may be shown. */
+/** What is to be logged about a zone. `zone`: the name that may be shown. */
 export type ZoneNews =
   /** It refuses to serve us, or is no list, and is left out for an hour. */
   | { readonly news: "unusable"; readonly zone: string; readonly answer: string }

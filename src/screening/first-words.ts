@@ -6,7 +6,7 @@
  * chunks gives the same finding, at the same octet. Never throws. Holds at most `firstOctetsMax` octets.
  * Undecided words pass as SMTP once they are too long or begin with too much empty space: the command reader has its
  * own answer to them.
- * Not here: what a malformed command is told (smtp/commands.ts, smtp/catalogue.ts).
+ * Not here: the reply to a malformed command (smtp/commands.ts, smtp/catalogue.ts).
  * Rejected: looking for methods in later lines. A client that said EHLO first speaks SMTP, and “GET” from it is an
  * unknown command, which MAX_ERRORS counts.
  * Postfix has the same as smtpd_forbidden_commands; RFC 9110 §9; RFC 8446 §5.1; RFC 4253 §4.2.
@@ -26,7 +26,7 @@ const LEADING_SPACE = /^[ \t\r\n]+/;
 const TLS_HANDSHAKE = "\x16";
 const TLS_MAJOR_VERSION = "\x03";
 
-/** What it looks like, for the log. */
+/** The protocol or kind of octets, in the log's words. */
 export type NonSmtp =
   | "HTTP request"
   | "header line"

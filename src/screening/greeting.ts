@@ -2,7 +2,7 @@
  * The screening of one client, from its connection to the verdict, as a machine without sockets or clock.
  *
  *     connected: “220-name …” and the DNSBL queries go out            started()
- *       │  until GREETING_DELAY is over: whoever speaks is an early talker, and is never greeted
+ *       │  until GREETING_DELAY is over: a client that speaks is an early talker, and is never greeted
  *     greeted: “220 name …” goes out, and commands are welcome        isGreetingDue
  *       │  until DNSBL_TIMEOUT after the connection, at most: zones may still answer
  *     verdict                                                         needed at the first RCPT, which waits for it
@@ -101,7 +101,7 @@ export class Screen {
     this.#judge();
   }
 
-  /** As DnsblScore's. Answers that come when the time for them is over are not heard. */
+  /** As DnsblScore's. Answers that come when the time for them is over are ignored. */
   dnsblAnswered(zone: string, answer: ZoneAnswer, now: number): void {
     this.time(now);
     this.#dnsbl.answered(zone, answer, now);

@@ -1,5 +1,5 @@
 /**
- * The tarpit: an offender hears its reply one octet at a time, until its time is over, and whatever it sends
+ * The tarpit: an offender gets its reply one octet at a time, until its time is over, and whatever it sends
  * meanwhile is thrown away. spamd(8)'s idea as data: a stay is a start, two counts and one deadline.
  *
  * Contract of a stay: `time(now)` gives the octets to write; `discard(count, now)` takes the number of octets that
@@ -43,7 +43,7 @@ export class TarpitSlots {
     return this.#taken;
   }
 
-  /** A stay, or undefined if there is none to be had: then say `reply` at once and close. */
+  /** A stay, or undefined if none is available: then send `reply` at once and close. */
   take(reply: Buffer, durationMs: number, now: number): TarpitStay | undefined {
     if (durationMs <= 0 || this.#taken >= this.#slotsMax) return undefined;
     this.#taken += 1;

@@ -18,7 +18,7 @@ export const backAfterMs = 60 * 1000;
 interface Trouble {
   readonly since: number;
   readonly lastAt: number;
-  /** The log was told of it. */
+  /** It was logged. */
   readonly told: boolean;
 }
 
@@ -60,7 +60,7 @@ export class ZoneHealth {
     return warns;
   }
 
-  /** The zone answered as it should. How long it was in trouble, if the log is to be told that it is back. */
+  /** The zone answered as it should. How long it was in trouble, if it is to be logged that it is back. */
   answered(zone: string, now: number): number | undefined {
     const known = this.#zones.get(zone);
     const trouble = known?.trouble;

@@ -5,7 +5,7 @@
  * This is the one place where speed asked for another language than TypeScript. Two Buffer.indexOf for each line took
  * more than half of the CPU time that 20 MB mails cost (0.55 s/GB in the proxy; 0.34 alone); this takes 0.10, the copy
  * included. A loop over 32-bit words took 0.24, one over octets 0.55, a regular expression 0.85.
- * Where WebAssembly's SIMD is not to be had (x86 without AVX), nothing is skipped, and only the speed is lost.
+ * Where WebAssembly's SIMD is not available (x86 without AVX), nothing is skipped, and only the speed is lost.
  *
  * Contract: `load` a chunk, then ask `cleanUntil` as often as needed; there is one chunk at a time, so both are used
  * within one call of the scanner. No state but that chunk: the same octets give the same answers.

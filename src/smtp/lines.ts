@@ -19,7 +19,7 @@
  */
 import { assert } from "../ops/assert.ts";
 
-/** If a line has several, the first of this order is told: overlong, nul, bare-cr, bare-lf. */
+/** If a line has several, the first of this order is reported: overlong, nul, bare-cr, bare-lf. */
 export type LineDefect = "overlong" | "bare-lf" | "bare-cr" | "nul";
 
 export interface Line {

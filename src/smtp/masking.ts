@@ -1,5 +1,5 @@
 /**
- * What must not stand in a log, and not be told to anybody: passwords, among what a peer says.
+ * Hides passwords in what peers say, before it is logged or passed on.
  *
  * `CommandMask` is for what clients say: nobody is offered AUTH, but some send their password all the same, in the
  * command, on a line of its own behind a refused AUTH, or as POP3, IMAP and HTTP have it. Give it the lines of one

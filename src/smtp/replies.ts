@@ -1,5 +1,5 @@
 /**
- * SMTP replies: as data, and as the client hears them.
+ * SMTP replies: as data, and as the client receives them.
  *
  * A `Reply` is data: its code and the text of each line as a wire string, the enhanced status code being part of the
  * text, as on the wire. So what a relay said is passed on as it was said, whether or not we understand it.
@@ -68,9 +68,9 @@ const textOctetsMax = 506;
 const plainText = /^[\t -~]*$/;
 
 /**
- * A reply as a client may hear it, whatever a relay said: no control characters, which a terminal would obey, and no
- * line over 512 octets. Each control character but the tab becomes a question mark. UTF-8 stays whole: a line is cut at
- * the end of a character.
+ * A reply as it may be sent to a client, whatever a relay said: no control characters, which a terminal would obey,
+ * and no line over 512 octets. Each control character but the tab becomes a question mark. UTF-8 stays whole: a line
+ * is cut at the end of a character.
  */
 export function presentable(original: Reply): Reply {
   if (readyMade.has(original) || original.lines.every(isPresentable)) return original;
@@ -141,7 +141,7 @@ export function withEnhancedCode(reply: Reply): Reply {
 }
 
 /**
- * A relay's 421 as the client hears it: 451, for it is the relay's connection that closes and not the client's.
+ * A relay's 421 as the client receives it: 451, for it is the relay's connection that closes and not the client's.
  * Text and enhanced status codes are kept, but that any class is 4.
  */
 export function asTemporary(reply: Reply): Reply {
