@@ -155,7 +155,7 @@ export const screeningMutants: readonly Mutant[] = [
     name: "deferred RCPT goes to the relay",
     file: "proxy/mail-dialogue.ts",
     find: `gate.gate === "deferred"`,
-    replace: `gate.gate === "wait"`,
+    replace: `gate.gate === "refused"`,
     harm: "whoever keeps the resolver busy opens the door for listed clients",
     tests: ["test/transcripts/dnsbl"],
   },
