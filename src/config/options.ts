@@ -92,8 +92,8 @@ const table = {
     kind: listOf(listenAddress),
     default: ":25",
     meaning:
-      "Where mail comes in: a list of host:port, :port (all addresses), [v6]:port or unix:/path. " +
-      "Sockets handed over by systemd take its place.",
+      "Where to accept mail: a list of host:port, [v6]:port, :port or port (all addresses), or " +
+      "unix:/path. Sockets handed over by systemd replace it.",
   },
   serverName: {
     name: "SERVER_NAME",
@@ -102,7 +102,7 @@ const table = {
     example: "mail.example.com",
     unset: "the host's name",
     filled: true,
-    meaning: "The name in the greeting, in EHLO to the relay and in Received lines.",
+    meaning: "Name of this server in the greeting, in EHLO to the relay and in Received lines.",
   },
   serverCert: {
     name: "SERVER_CERT",
@@ -110,7 +110,9 @@ const table = {
     kind: path,
     example: "/etc/smtpproxy/cert.pem",
     unset: "no STARTTLS",
-    meaning: "PEM file with the certificate and its chain. Together with SERVER_KEY: STARTTLS is offered.",
+    meaning:
+      "PEM file with the certificate, followed by its chain. With SERVER_CERT and SERVER_KEY, STARTTLS is " +
+      "offered.",
   },
   serverKey: {
     name: "SERVER_KEY",
@@ -118,7 +120,7 @@ const table = {
     kind: path,
     example: "/etc/smtpproxy/key.pem",
     unset: "no STARTTLS",
-    meaning: "PEM file with the certificate's private key.",
+    meaning: "PEM file with the private key of the certificate.",
   },
   relayHosts: {
     name: "RELAY_HOST",
@@ -127,8 +129,9 @@ const table = {
     example: "smtp.example.com:25",
     required: true,
     meaning:
-      "Where mail goes: a list of host or host:port in order of preference. " +
-      "The port is 25 unless given, or 465 with RELAY_TLS=implicit.",
+      "Where to relay mail to: a list of host or host:port in order of preference; [host]:port, " +
+      "smtp://host and smtps://host are understood as well. The port is 25 unless given, or 465 with " +
+      "smtps:// and with RELAY_TLS=implicit.",
   },
   relayTls: {
     name: "RELAY_TLS",
@@ -137,7 +140,8 @@ const table = {
     default: "opportunistic",
     meaning:
       "TLS to the relay: off, opportunistic (if offered), required (encrypted), verify (encrypted and " +
-      "authenticated), implicit (TLS from the first octet, authenticated).",
+      "authenticated), implicit (TLS from the first octet, authenticated). smtps:// in RELAY_HOST means " +
+      "implicit for that relay.",
   },
   relayCa: {
     name: "RELAY_CA",
@@ -145,7 +149,7 @@ const table = {
     kind: path,
     example: "/etc/smtpproxy/relay-ca.pem",
     unset: "the system's",
-    meaning: "PEM file with the authorities that may vouch for the relay.",
+    meaning: "PEM file with the authorities that the relay's certificate may come from.",
   },
   relayUsername: {
     name: "RELAY_USERNAME",
@@ -169,7 +173,7 @@ const table = {
     kind: path,
     example: "/run/credentials/smtpproxy.service/relay-password",
     unset: "no AUTH",
-    meaning: "File with the password on its only line, such as one of systemd's credentials.",
+    meaning: "File whose only line is the password, such as one of systemd's credentials.",
   },
   validRecipients: {
     name: "VALID_RECIPIENTS",
@@ -187,7 +191,7 @@ const table = {
     kind: mailbox,
     example: "me@example.net",
     unset: "the client's recipients",
-    meaning: "One mailbox that takes the place of all valid recipients.",
+    meaning: "One mailbox that replaces all valid recipients.",
   },
   greetingDelayMs: {
     name: "GREETING_DELAY",
@@ -195,8 +199,8 @@ const table = {
     kind: duration(0, GREETING_DELAY_MS_MAX),
     default: "5s",
     meaning:
-      "How long a client waits for the last line of the greeting; who speaks before it is refused. " +
-      "0: no delay.",
+      "How long a client waits for the last line of the greeting; a client that speaks before it is " +
+      "refused. 0: no delay.",
   },
   dnsblZones: {
     name: "DNSBL_DOMAINS",
@@ -205,16 +209,16 @@ const table = {
     example: "zen.spamhaus.org=127.0.0.[2..11]*2 bl.example.net list.dnswl.org=127.0.[0..255].[1..3]*-2",
     unset: "no DNSBL",
     meaning:
-      "List of zone, or with filter and weight as in postscreen: zone=127.0.0.[2..11]*3; a negative weight is " +
-      "an allowlist. zone=>name shows clients and the log that name, for zones with a secret key in theirs: " +
-      "key.zen.example=127.0.0.[2..11]*3=>zen.example.",
+      "List of zones, each with an optional filter and weight as in postscreen: zone=127.0.0.[2..11]*3. A " +
+      "negative weight makes a zone an allowlist. zone=>name shows that name to clients and in the log, " +
+      "for a zone that contains a secret key: key.zen.example=127.0.0.[2..11]*3=>zen.example.",
   },
   dnsblThreshold: {
     name: "DNSBL_THRESHOLD",
     section: "Screening",
     kind: integer(1, 1000),
     default: "1",
-    meaning: "The sum of weights at which a client is refused.",
+    meaning: "A client whose weights add up to this is refused.",
   },
   dnsblTimeoutMs: {
     name: "DNSBL_TIMEOUT",
@@ -222,7 +226,8 @@ const table = {
     kind: duration(MS, MINUTE_MS),
     default: "5s",
     meaning:
-      "How long answers of zones are waited for, from the connection on; then the client is not listed.",
+      "How long to wait for DNSBL answers, from the connection on. A zone without an answer by then does " +
+      "not count.",
   },
   dnsServers: {
     name: "DNS_SERVERS",
@@ -240,84 +245,92 @@ const table = {
     emptyIsValue: true,
     meaning:
       "List of addresses and networks (CIDR) whose clients skip the screening and the limits per client. " +
-      "Clients on a unix socket count as 127.0.0.1. Empty: nobody.",
+      "Clients on a unix socket count as 127.0.0.1. Empty: no client.",
   },
   screening: {
     name: "SCREENING",
     section: "Screening",
     kind: choice("enforce", "observe"),
     default: "enforce",
-    meaning: "enforce: offenders are refused; observe: the verdict is logged, and the mail goes through.",
+    meaning:
+      "enforce: offenders are refused. observe: the verdict is only logged, and their mail is relayed.",
   },
   tarpitDurationMs: {
     name: "TARPIT_DURATION",
     section: "Screening",
     kind: duration(0, HOUR_MS),
     default: "60s",
-    meaning: "How long an offender is held by a reply that comes an octet at a time; 0: closed at once.",
+    meaning:
+      "How long an offender is held by a reply that is sent one octet at a time. 0: it is disconnected at " +
+      "once.",
   },
   maxTarpitted: {
     name: "MAX_TARPITTED",
     section: "Screening",
     kind: integer(0, 100_000),
     default: "500",
-    meaning: "Offenders held at once; beyond it they are closed at once.",
+    meaning: "Maximum number of offenders in the tarpit at a time; further ones are disconnected at once.",
   },
   bareNewline: {
     name: "BARE_NEWLINE",
     section: "Limits",
     kind: choice("reject", "normalize"),
     default: "reject",
-    meaning: "What becomes of a bare LF in mail data: reject (550 5.5.2), or normalize (it becomes CRLF).",
+    meaning:
+      "What to do with a bare LF in mail data: reject the message (550 5.5.2), or normalize it to CRLF.",
   },
   maxMessageOctets: {
     name: "MAX_MESSAGE_SIZE",
     section: "Limits",
     kind: size(1, 1024 ** 4),
     default: "150M",
-    meaning: "Octets a message may have (K, M and G are powers of 1024); also capped by the relay's SIZE.",
+    meaning:
+      "Maximum size of a message (K, M and G are powers of 1024). If the relay allows less (SIZE), that " +
+      "counts.",
   },
   maxRecipients: {
     name: "MAX_RECIPIENTS",
     section: "Limits",
     kind: integer(1, 10_000),
     default: "100",
-    meaning: "Recipients of one message; then 452 4.5.3.",
+    meaning: "Maximum number of recipients per message; further ones get 452 4.5.3.",
   },
   maxErrors: {
     name: "MAX_ERRORS",
     section: "Limits",
     kind: integer(1, 10_000),
     default: "10",
-    meaning: "Errors a session may make; then 421 4.7.0.",
+    meaning: "Number of errors at which a session is ended with 421 4.7.0.",
   },
   maxHops: {
     name: "MAX_HOPS",
     section: "Limits",
     kind: integer(1, 1000),
     default: "50",
-    meaning: "Received lines a message may have; beyond it 554 5.4.6.",
+    meaning: "Maximum number of Received lines in a message; with more it gets 554 5.4.6.",
   },
   maxConnections: {
     name: "MAX_CONNECTIONS",
     section: "Limits",
     kind: integer(1, 100_000),
     default: "1000",
-    meaning: "Clients at once; beyond it 421 4.3.2.",
+    meaning: "Maximum number of clients at a time; further ones get 421 4.3.2.",
   },
   maxConnectionsPerClient: {
     name: "MAX_CONNECTIONS_PER_CLIENT",
     section: "Limits",
     kind: integer(1, 100_000),
     default: "20",
-    meaning: "Connections at once from one IPv4 address or IPv6 /64; beyond it 421 4.7.0.",
+    meaning:
+      "Maximum number of connections at a time from one IPv4 address or IPv6 /64; further ones get 421 " +
+      "4.7.0.",
   },
   minDataRate: {
     name: "MIN_DATA_RATE",
     section: "Limits",
     kind: integer(0, 1_000_000),
     default: "500",
-    meaning: "Octets a second that mail data must come at, after a grace of 60 s; 0: no such limit.",
+    meaning: "Minimum rate of mail data, in octets per second, after a grace of 60 s. 0: no minimum.",
   },
   relayMaxConnections: {
     name: "RELAY_MAX_CONNECTIONS",
@@ -325,42 +338,43 @@ const table = {
     kind: integer(1, 100_000),
     default: "50",
     meaning:
-      "Connections to the relay at a time; further mails wait for one, at most RELAY_CONNECT_TIMEOUT, then get 451 4.3.2.",
+      "Maximum number of connections to the relays at a time; further mails wait for one, at most " +
+      "RELAY_CONNECT_TIMEOUT, and then get 451 4.3.2.",
   },
   commandTimeoutMs: {
     name: "COMMAND_TIMEOUT",
     section: "Timeouts",
     kind: duration(MS, DAY_MS),
     default: "5m",
-    meaning: "How long a client may take for a command; then 421 4.4.2.",
+    meaning: "How long to wait for the client's next command; then it gets 421 4.4.2.",
   },
   dataTimeoutMs: {
     name: "DATA_TIMEOUT",
     section: "Timeouts",
     kind: duration(MS, DAY_MS),
     default: "3m",
-    meaning: "How long a client may be silent within mail data.",
+    meaning: "How long to wait for the client to go on within mail data; then it gets 421 4.4.2.",
   },
   relayConnectTimeoutMs: {
     name: "RELAY_CONNECT_TIMEOUT",
     section: "Timeouts",
     kind: duration(MS, DAY_MS),
     default: "30s",
-    meaning: "For each of the relay's addresses, up to its greeting.",
+    meaning: "How long to wait for a relay address to connect and greet.",
   },
   relayTimeoutMs: {
     name: "RELAY_TIMEOUT",
     section: "Timeouts",
     kind: duration(MS, DAY_MS),
     default: "5m",
-    meaning: "How long the relay may take for a reply; twice that after the final dot.",
+    meaning: "How long to wait for a reply of the relay; after the final dot, twice as long.",
   },
   relayIdleTimeoutMs: {
     name: "RELAY_IDLE_TIMEOUT",
     section: "Timeouts",
     kind: duration(0, DAY_MS),
     default: "30s",
-    meaning: "How long a used relay connection is kept for the next mail; 0: never.",
+    meaning: "How long to keep a used relay connection for the next mail. 0: it is closed at once.",
   },
   shutdownGraceMs: {
     name: "SHUTDOWN_GRACE",
@@ -374,14 +388,16 @@ const table = {
     section: "Log",
     kind: choice("text", "json"),
     default: "text",
-    meaning: 'Lines of key="value" pairs (text), or of JSON objects (json).',
+    meaning: 'text: lines of key="value" pairs. json: one JSON object per line.',
   },
   logLevel: {
     name: "LOG_LEVEL",
     section: "Log",
     kind: choice("error", "warn", "info", "debug"),
     default: "info",
-    meaning: "error, warn, info or debug (which has the dialogue, mail data left out).",
+    meaning:
+      "Least severe events to log: error, warn, info or debug. debug also logs the SMTP dialogue, without " +
+      "mail data.",
   },
 } as const satisfies Record<string, Option<unknown>>;
 

@@ -9,6 +9,7 @@ import { type Config, flagOf, OPTIONS, type Option, PROPERTIES, type Property, S
 import { visible } from "./values.ts";
 
 const WIDTH_COLUMNS = 80;
+const NO_BREAK = "\u00A0";
 
 /** The markers between which the README has `renderTable()`. */
 export const TABLE_START = "<!-- options -->";
@@ -27,37 +28,38 @@ function sections(): readonly { readonly heading: string; readonly options: read
 export function renderHelp(commands: string): string {
   const introduction = paragraphs([
     "smtpproxy accepts mail and relays it, in the same SMTP session, to a relay host. It stores nothing.",
-    "Usage: smtpproxy [COMMAND] --relay-host HOST:PORT[,...] [--config FILE] [OPTION...]",
+    "Usage: smtpproxy [COMMAND] [--config FILE] [OPTION...]",
   ]);
   const explanations = paragraphs([
     "Each option is a flag, an environment variable (--relay-host is RELAY_HOST), or a line such as " +
       "RELAY_HOST=smtp.example.com in FILE, which has the syntax of systemd's EnvironmentFile. " +
-      "A flag beats the environment, which beats the file. " +
-      "Anything unknown or invalid stops the start, and every fault is told at once.",
-    "A DURATION is 500ms, 5s, 10m, 1h, 1d or plain seconds; a SIZE is octets, or 64K, 25M, 1G (powers of " +
-      "1024); items of a list are separated by spaces or commas.",
+      "A flag takes precedence over the environment, and that over the file. " +
+      "An invalid value, an unknown flag and an unknown line of FILE prevent the start; all faults are " +
+      "reported together. A variable whose name is nearly an option's is a warning.",
+    "A DURATION is written as 500ms, 5s, 1m30s, 1.5h, 1d or in plain seconds; a SIZE in octets or as 64K, " +
+      "25M, 25MB, 25MiB or 1.5G (powers of 1024). Items of a list are separated by spaces or commas.",
   ]);
   const options = sections().map(
     ({ heading, options }) => `${heading}:\n\n${options.map(helpOf).join("\n")}`,
   );
   const statuses = [
     "Exit status:\n",
-    "  0   ended as it was told to",
-    "  1   failed while starting or at work",
-    "  78  the configuration is wrong; nothing was started",
+    "  0   success",
+    "  1   failure at the start or later; with check: mail cannot be relayed",
+    "  78  the configuration is at fault; nothing was started",
   ];
   return `${[introduction, commands, explanations, ...options, statuses.join("\n")].join("\n\n")}\n`;
 }
 
 function helpOf(option: Option<unknown>): string {
-  const fallback = option.default === undefined ? withoutValue(option) : `Default: ${option.default}.`;
-  const meaning = wrap(`${option.meaning} ${fallback}`, "      ");
+  const fallback = option.default === undefined ? withoutValue(option) : `(default ${option.default})`;
+  const meaning = wrap(`${option.meaning} ${unbroken(fallback)}`, "      ");
   return `  ${flagOf(option.name)} ${option.kind.placeholder}\n${meaning}`;
 }
 
 /** What holds for an option without a default. */
 function withoutValue(option: Exclude<Option<unknown>, { default: string }>): string {
-  return option.required === true ? "Required." : `Unset: ${option.unset}.`;
+  return option.required === true ? "(required)" : `(not set: ${option.unset})`;
 }
 
 /** The content of example/defaults: every option commented out, with its default or an example. */
@@ -77,7 +79,9 @@ export function renderExample(): string {
 
 function exampleOf(option: Option<unknown>): readonly string[] {
   const [value, fallback] =
-    option.default === undefined ? [option.example, ` ${withoutValue(option)}`] : [option.default, ""];
+    option.default === undefined
+      ? [option.example, ` ${unbroken(withoutValue(option))}`]
+      : [option.default, ""];
   return ["", wrap(option.meaning + fallback, "# "), `#${option.name}=${quoteForFile(value)}`];
 }
 
@@ -148,5 +152,10 @@ function wrap(text: string, indent: string): string {
       current = longer;
     }
   }
-  return [...lines, current].join("\n");
+  return [...lines, current].join("\n").replaceAll(NO_BREAK, " ");
+}
+
+/** What `wrap` keeps on one line. */
+function unbroken(text: string): string {
+  return text.replaceAll(" ", NO_BREAK);
 }

@@ -196,6 +196,16 @@ describe("the units", () => {
     expect(value("MemoryDenyWriteExecute")).toBe("");
   });
 
+  test("and the README tell of as many open files as the program counts", () => {
+    const besides = (dnsServers: number) =>
+      descriptorsNeeded({ clientsMax: 0, relaysMax: 0, listeners: 2, dnsServers });
+    const perServer = besides(2) - besides(1);
+    const rest = Math.ceil((besides(1) - perServer) / 10) * 10;
+    const told = new RegExp(`${perServer}\\s+for(?:\\s+#)?\\s+each name server,\\s+and some ${rest} more`);
+    expect(unit("smtpproxy.service")).toMatch(told);
+    expect(readFileSync(join(root, "README.md"), "utf8")).toMatch(told);
+  });
+
   test("hand the options over as a file, in which a misspelt one prevents the start", async () => {
     expect(unit("smtpproxy.service")).not.toMatch(/^EnvironmentFile=/m);
     const [credential = "", path] = value("LoadCredential").split(":");

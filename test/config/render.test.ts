@@ -47,6 +47,11 @@ test("help has every option, and fits 80 columns", () => {
     expect(line).not.toMatch(/\s$/);
   }
   for (const status of ["  0 ", "  1 ", "  78 "]) expect(help).toContain(status);
+  // A full stop behind a value is read as a part of it.
+  for (const row of ROWS) {
+    if (row.default !== undefined) expect(help).toContain(`(default ${row.default})\n`);
+  }
+  expect(help.indexOf("Commands:")).toBeLessThan(help.indexOf("\n  --"));
 });
 
 test("every section has options, and names are unique", () => {
