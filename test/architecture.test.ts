@@ -11,6 +11,8 @@ import { Glob } from "bun";
 const root = join(import.meta.dir, "../src");
 const files = [...new Glob("**/*.ts").scanSync(root)].sort();
 const linesMax = 450;
+/** Of a table, each row is read by itself. */
+const tables = ["config/options.ts"];
 
 /** What each part may import from src, besides itself. */
 const below: Readonly<Record<string, readonly string[]>> = {
@@ -95,6 +97,7 @@ describe.each(files)("%s", (file) => {
   });
 
   test(`has no more than ${linesMax} lines`, () => {
+    if (tables.includes(file)) return;
     expect(text.split("\n").length - 1).toBeLessThanOrEqual(linesMax);
   });
 

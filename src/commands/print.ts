@@ -8,6 +8,7 @@
  */
 import { writeSync } from "node:fs";
 import { visible } from "../config/values.ts";
+import { codeOf, explainError } from "../lib/errors.ts";
 
 const stdout = 1;
 const stderr = 2;
@@ -19,9 +20,7 @@ export function print(text: string): void {
     writeAll(stdout, text);
   } catch (error) {
     if (codeOf(error) === "EPIPE") return;
-    complain(
-      `smtpproxy: cannot write to stdout: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
+    complain(`smtpproxy: cannot write to stdout: ${explainError(error, "write")}\n`);
     process.exit(1);
   }
 }
@@ -53,8 +52,4 @@ function writeSome(descriptor: number, octets: Uint8Array): number {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
     return 0;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

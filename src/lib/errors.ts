@@ -7,7 +7,7 @@
  */
 
 /** What was being done; the same code means something else then. */
-export type Doing = "listen" | "dial" | "resolve" | "read" | "talk";
+export type Doing = "listen" | "dial" | "resolve" | "read" | "write" | "talk";
 
 type Clauses = Readonly<Record<string, string>>;
 
@@ -64,6 +64,10 @@ const special: Readonly<Record<Doing, Clauses>> = {
   read: {
     EACCES: "permission denied: the user that runs smtpproxy must be allowed to read it",
     EPERM: "not permitted: the sandbox of the unit forbids it",
+  },
+  write: {
+    EFBIG: "the file would become larger than is allowed",
+    EDQUOT: "the user's share of the disk is used up",
   },
   talk: { ETIMEDOUT: "the peer answers no more" },
 };

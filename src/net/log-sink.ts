@@ -16,6 +16,7 @@
  * Not here: what is kept and dropped (ops/log.ts).
  */
 import { constants, fstatSync, openSync, writeSync } from "node:fs";
+import { codeOf } from "../lib/errors.ts";
 import type { Sink } from "../ops/log.ts";
 import { isWritable, sendNow } from "./libc.ts";
 
@@ -56,7 +57,7 @@ function writeTo(descriptor: number, octets: Uint8Array): number {
   try {
     return writeSync(descriptor, octets);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const code = codeOf(error) ?? "";
     return passing.includes(code) ? 0 : octets.length;
   }
 }

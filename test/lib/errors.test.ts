@@ -1,9 +1,11 @@
 /** What is told of an error: one clause that explains it, with the code for those who search for it. */
 import { describe, expect, test } from "bun:test";
 import { constants } from "node:os";
+import { join } from "node:path";
+import { Glob } from "bun";
 import { afterWait, type Doing, explainCode, explainError, explainTlsFailure } from "../../src/lib/errors.ts";
 
-const doings: readonly Doing[] = ["listen", "dial", "resolve", "read", "talk"];
+const doings: readonly Doing[] = ["listen", "dial", "resolve", "read", "write", "talk"];
 /** Those that sockets, files and names can bring (connect(2), bind(2), open(2), read(2), getaddrinfo(3)). */
 const codes = [
   ..."EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAI_AGAIN ECONNABORTED ECONNREFUSED ECONNRESET".split(" "),
@@ -65,6 +67,18 @@ test.each([
 
 test("a TLS failure of an odd form", () => {
   expect(explainTlsFailure("odd\nthing")).toBe("the TLS handshake failed (EPROTO: odd thing)");
+});
+
+test("no message has a code in the place of a clause", async () => {
+  const root = join(import.meta.dir, "../../src");
+  const bare: string[] = [];
+  for (const file of new Glob("**/*.ts").scanSync(root)) {
+    const text = await Bun.file(join(root, file)).text();
+    if (file === "lib/errors.ts") continue;
+    if (/codeOf\([^)]*\)\)?\s*\?\?\s*(?:oneLine|error)|\$\{codeOf\(|\$\{error\.code/.test(text))
+      bare.push(file);
+  }
+  expect(bare).toEqual([]);
 });
 
 test("how long was waited is told where it was noticed", () => {
