@@ -1,5 +1,7 @@
 /** At which level events are written, and under which keys. How a line looks: log.test.ts. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type LogEvent, logLine, type Outcome, type TransactionEvent } from "../../src/ops/events.ts";
 import type { LogLevel } from "../../src/ops/log.ts";
 
@@ -30,7 +32,11 @@ function transaction(outcome: Outcome): TransactionEvent {
   };
 }
 
-const reloaded = { readAgain: undefined, restartNeeded: undefined, notReadAgain: undefined };
+const reloaded = {
+  readAgain: undefined,
+  restartNeeded: undefined,
+  notReadAgain: undefined,
+};
 
 const levels: readonly (readonly [what: string, level: LogLevel, event: LogEvent])[] = [
   ["a relayed mail", "info", transaction("relayed")],
@@ -48,7 +54,13 @@ const levels: readonly (readonly [what: string, level: LogLevel, event: LogEvent
   [
     "a line of a dialogue",
     "debug",
-    { event: "dialogue", session: "s1", with: "client", direction: "<", text: "NOOP" },
+    {
+      event: "dialogue",
+      session: "s1",
+      with: "client",
+      direction: "<",
+      text: "NOOP",
+    },
   ],
 ];
 
@@ -65,4 +77,19 @@ test("keys are in snake_case, in their own order, with the event's values", () =
       "relay_tls=undefined reply=250 2.0.0 ok reason=undefined unheard=undefined connect_ms=4 data_ms=5 " +
       "answer_ms=6 total_ms=7",
   );
+});
+
+test("the README has every event, and none that is not there", () => {
+  const root = join(import.meta.dir, "../..");
+  const source = readFileSync(join(root, "src/ops/events.ts"), "utf8");
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const events = [...source.matchAll(/readonly event: "([a-z-]+)"|^ {2}event: "([a-z-]+)"/gm)].map(
+    ([, inUnion, ofType]) => inUnion ?? ofType,
+  );
+  expect(events.length).toBeGreaterThan(25);
+  expect(
+    events.filter((event) => !readme.includes(`\`${event}\``) && !readme.includes(`event="${event}"`)),
+  ).toEqual([]);
+  const named = [...readme.matchAll(/event="([a-z-]+)"/g)].map(([, event]) => event);
+  expect(named.filter((event) => !events.includes(event))).toEqual([]);
 });
