@@ -118,6 +118,22 @@ describe("faults", () => {
     },
   );
 
+  const unprivileged = Bun.which("setpriv");
+  const firstFree = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+  test.skipIf(unprivileged === null || process.getuid?.() !== 0 || firstFree <= 25)(
+    "port 25 without the privilege says which one it is",
+    async () => {
+      const environment = { RELAY_HOST: "127.0.0.1:9", SERVER_NAME: "proxy.test", LISTEN_ADDRESS: "25" };
+      const words = [String(unprivileged), "--reuid=65534", "--clear-groups", binary()];
+      const child = Bun.spawn(words, { env: environment, stderr: "pipe", cwd: "/" });
+      const stderr = await new Response(child.stderr).text();
+      expect(await child.exited).toBe(1);
+      expect(stderr).toMatch(
+        /^smtpproxy: cannot listen on \[::\]:25: permission denied: ports below 1024 need .*\(EACCES\)$/m,
+      );
+    },
+  );
+
   test("files that do not fit together are faults of the configuration", async () => {
     const folder = temporaryFolder();
     const path = join(folder, "empty.pem");
