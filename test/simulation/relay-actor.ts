@@ -355,10 +355,15 @@ export class RelayActor implements Peer {
         this.#reply({ ...duty, done: () => {}, message: undefined });
         break;
       case "babble":
+        this.#around.ledger.babbles.push(deed.octets);
         this.#voice.utter({
           octets: deed.octets,
           delayMs: this.#script.replyMs,
-          done: () => duty.done(0, []),
+          done: () => {
+            const code = codeOf(deed.octets);
+            if (duty.step === "greeting" && code !== 0) this.#greeted = true;
+            duty.done(code, []);
+          },
         });
         if (deed.leaving !== undefined) this.#leaveBehind(deed.leaving);
         break;
@@ -446,4 +451,9 @@ export class RelayActor implements Peer {
   #violated(invariant: string, detail: string): void {
     this.#around.violated(invariant, `relay connection ${this.#number}: ${JSON.stringify(detail)}`);
   }
+}
+
+/** What ends in a line with a code is that reply, whatever control characters or other lines are in it; else 0. */
+function codeOf(babble: string): number {
+  return Number(/(?:^|\n)([2-5]\d\d) [^\n]*\r\n$/.exec(babble)?.[1] ?? 0);
 }

@@ -58,6 +58,8 @@ export function speaksOutOfTurn(kind: RelayKind): boolean {
 export class RelayLedger {
   readonly words = new Map<number, RelayWord>();
   readonly messages: RelayMessage[] = [];
+  /** Octets that were said in place of a reply, and carry no mark. */
+  readonly babbles: string[] = [];
   /** When a relay last said or heard anything. */
   lastEventAt = 0;
   #marks = 0;
@@ -89,9 +91,9 @@ export class RelayLedger {
     return made;
   }
 
-  /** The word that a text repeats. */
+  /** The word that a text repeats: what was babbled before it may have swallowed another. */
   traced(text: string): RelayWord | undefined {
-    const mark = /\(mark (\d+)\)/.exec(text)?.[1];
+    const mark = [...text.matchAll(/\(mark (\d+)\)/g)].at(-1)?.[1];
     return mark === undefined ? undefined : this.words.get(Number(mark));
   }
 

@@ -28,7 +28,7 @@ export function judgeRelayed(
   const head = headOf(reply);
   const word = around.ledger.traced(reply.lines.join("\n"));
   if (word === undefined) {
-    if (!/^451 4\.(4\.1|4\.2|3\.2) /.test(head))
+    if (!/^451 4\.(4\.1|4\.2|3\.2) /.test(head) && !isBabble(around.ledger.babbles, reply))
       judge.violated("neither the relay's word nor 4yz of ours", head);
     return;
   }
@@ -61,10 +61,8 @@ function judgeVerbatim(judge: WordJudge, word: RelayWord, reply: HeardReply): vo
   judge.told(word);
   const code = word.code === 421 ? 451 : word.code;
   const said = JSON.stringify({ code: reply.code, lines: reply.lines });
-  // One that has babbled the first line of a reply has its next one taken for the rest of it.
-  const whole = speaksOutOfTurn(word.kind) ? { ...word, lines: ["half", ...word.lines] } : word;
-  const due = [word, whole].map((words) => JSON.stringify({ code, lines: wordsFor(words, code) }));
-  if (!due.includes(said)) {
+  const due = JSON.stringify({ code, lines: wordsFor(word, code) });
+  if (said !== due && !(speaksOutOfTurn(word.kind) && isEndOf(word, code, reply))) {
     judge.violated(
       "the relay's words are not passed on as they were",
       `${JSON.stringify(word.lines)} -> ${said}`,
@@ -72,6 +70,22 @@ function judgeVerbatim(judge: WordJudge, word: RelayWord, reply: HeardReply): vo
   }
   if (!word.isWhole)
     judge.violated("a reply that the relay has not finished is passed on", JSON.stringify(reply));
+}
+
+/** Behind what it has babbled, a relay's reply is the rest of that: it ends in its words, and has its code. */
+function isEndOf({ lines }: RelayWord, code: number, reply: HeardReply): boolean {
+  const tail = reply.lines.slice(-lines.length);
+  const ends = (line: string, index: number): boolean => line.endsWith(lines[index]?.slice(0, 400) ?? "");
+  return reply.code === code && reply.lines.length > lines.length && tail.every(ends);
+}
+
+/** A line with a code is a reply to anything but the dot, whatever control characters are in it. */
+function isBabble(babbles: readonly string[], { code, lines }: HeardReply): boolean {
+  return babbles.some((octets) => {
+    const [, said = "", text = ""] = /^(\d{3}) ([^\n]*)\r\n$/.exec(octets) ?? [];
+    const heard = `${said[0]}.0.0 ${text.replaceAll(/[\r\0]/g, "?")}`;
+    return Number(said) === code && lines.at(-1) === heard;
+  });
 }
 
 /** The reply to the end of mail data. */
