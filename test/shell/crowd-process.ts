@@ -8,7 +8,8 @@
  *     tell                   answers “OPEN HEARD”: connections that are open, and octets heard by all so far
  *     leave fin|rst          ends them all, and answers when they are gone
  *
- * They come from 127.0.0.10 to 127.0.0.29 in turn.
+ * They come from 500 addresses in turn, 127.0.0.10 to 127.0.2.109: few enough from each that every one has its lines in
+ * the log, which are bounded for a client.
  */
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
@@ -78,7 +79,8 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
 };
 
-const sources = 20;
+const sources = 500;
+const sourcesPerNetwork = 200;
 /** Fewer than the listener's backlog. */
 const atOnce = 200;
 
@@ -91,7 +93,8 @@ class Member {
   open = true;
 
   constructor(kind: Kind, port: number, number: number) {
-    const localAddress = `127.0.0.${10 + (number % sources)}`;
+    const source = number % sources;
+    const localAddress = `127.0.${Math.floor(source / sourcesPerNetwork)}.${10 + (source % sourcesPerNetwork)}`;
     const socket = connect({ port, host: "127.0.0.1", localAddress, allowHalfOpen: true, noDelay: true });
     this.#socket = socket;
     const ready = Promise.withResolvers<void>();

@@ -1,7 +1,7 @@
 /**
  * A thousand clients in the tarpit and a thousand slowloris, against the compiled program: mail of a good client goes
  * through as if they were not there, and what they cost is told in memory and CPU time.
- * The crowd is a process of its own (crowd-process.ts), from twenty addresses; the good client comes from 127.0.0.1,
+ * The crowd is a process of its own (crowd-process.ts), from five hundred addresses; the good client comes from 127.0.0.1,
  * passes the screening once, and is remembered.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
