@@ -212,6 +212,8 @@ export class TestProxy {
       network: this.network,
       log: (event: LogEvent) => void this.events.push(event),
       newSessionId,
+      // A clock of its own: the test bends the network's.
+      stopwatch: () => performance.now(),
     };
     const settings: ServerSettings = {
       maxConnections: bent.maxConnections ?? 100,

@@ -28,15 +28,12 @@ function logs(change: (event: LogEvent) => readonly LogEvent[]): () => Saboteur 
   return () => ({ log: change });
 }
 
-/** What would be given back behind the last slice of a chunk is given back behind its first. */
+/** What is to be given back behind a write is given back behind the one before it. */
 function givesBackEarly(writes: readonly Write[]): readonly Write[] {
-  const early = new Map<Write, Buffer>();
-  for (const last of writes) {
-    if (last.spent === undefined) continue;
-    const memory = last.spent.buffer;
-    early.set(writes.find(({ octets }) => octets.buffer === memory) ?? last, last.spent);
-  }
-  return writes.map((write) => ({ octets: write.octets, spent: early.get(write) }));
+  return writes.map(({ octets, spent }, index) => ({
+    octets,
+    spent: writes[index + 1]?.spent ?? (index === 0 ? spent : undefined),
+  }));
 }
 
 export const sabotages: readonly Sabotage[] = [
@@ -76,7 +73,7 @@ export const sabotages: readonly Sabotage[] = [
     reportedAs: ["the dot is sent before the client sent its own", "the message is not the client's"],
   },
   {
-    fault: "a chunk's memory is given back behind its first slice",
+    fault: "a chunk's memory is given back one write too early",
     saboteur: () => ({ turn: givesBackEarly }),
     reportedAs: ["nothing is thrown"],
     worldsMax: 200,
