@@ -12,8 +12,8 @@ type Run = (args: readonly string[]) => Promise<number>;
 /** Each is loaded when it is run: what only the demo needs (mailparser) would be a tenth of what the proxy weighs. */
 const commands: Readonly<Record<string, () => Promise<Run>>> = {
   serve: async () => (await import("./commands/serve.ts")).serve,
-  check: async () => (await import("./commands/check.ts")).check,
-  demo: async () => (await import("./commands/demo.ts")).demo,
+  check: async () => (await import("./commands/check/check.ts")).check,
+  demo: async () => (await import("./commands/demo/demo.ts")).demo,
   help: async () => () => tell(renderHelp(commandsHelp)),
   version: async () => () => tell(`smtpproxy ${version} (${commit})\n`),
 };

@@ -3,11 +3,11 @@
  * log of a start three months ago. Warns when 14, 7, 3, 2 and 1 days are left, and every day once it has expired.
  * A certificate that cannot be used now (expired, or not valid yet) does not take the place of one that can. At the
  * start there is none to keep, and mail without a valid certificate is still better encrypted than not: a warning.
- * Not here: reading and matching the files (net/tls.ts); when a reload is due (serve.ts).
+ * Not here: reading and matching the files (bun/tls.ts); when a reload is due (serve.ts).
  */
 
-import type { ServerTls } from "../net/socket.ts";
-import { type CertificateFacts, type LoadedServerTls, loadServerTls } from "../net/tls.ts";
+import type { ServerTls } from "../shell/network.ts";
+import { type CertificateFacts, type LoadedServerTls, loadServerTls } from "../bun/tls.ts";
 import type { LogEvent } from "../ops/events.ts";
 
 const dayMs = 86_400_000;

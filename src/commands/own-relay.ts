@@ -2,13 +2,13 @@
  * Whether RELAY_HOST is this program itself: an address of this host with a port that we listen on. Mail would come
  * back until all relay connections are used up.
  * Only what is certain at the start is reported. A loop through a translation of addresses, or over a socket of
- * systemd's whose address we do not know, is found at the dial (proxy/offer.ts).
- * Not here: what follows from it (serve.ts, check.ts).
+ * systemd's whose address we do not know, is found at the dial (client/offer.ts).
+ * Not here: what follows from it (serve.ts, commands/check/check.ts).
  */
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
-import type { ListenTarget, Network } from "../net/socket.ts";
-import type { RelayHost } from "../proxy/relay-route.ts";
+import type { ListenTarget, Network } from "../shell/network.ts";
+import type { RelayHost } from "../relay/route.ts";
 
 /** A name server that is silent holds the start up no longer. */
 const resolveMsMax = 2_000;

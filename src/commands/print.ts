@@ -7,7 +7,7 @@
  * Rejected: Bun.write(Bun.stdout), which cuts the file at its beginning: `>> FILE` lost what was in it.
  */
 import { writeSync } from "node:fs";
-import { visible } from "../config/values.ts";
+import { visible } from "../config/kinds/values.ts";
 import { codeOf, explainError } from "../lib/errors.ts";
 
 const stdout = 1;

@@ -8,7 +8,7 @@
 import type { Finding } from "./findings.ts";
 import { flagOf, isSet, OPTIONS, PROPERTIES, type Property, propertyOf } from "./options.ts";
 import { nearMiss } from "./spelling.ts";
-import { quote } from "./values.ts";
+import { quote } from "./kinds/values.ts";
 
 export interface Arguments {
   readonly options: ReadonlyMap<Property, string>;

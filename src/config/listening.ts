@@ -3,10 +3,10 @@
  * IPv4 alone. Pure.
  * `[::]:25` takes IPv4 as well, as the system has it, unless something else in the list has that port for IPv4: who
  * writes `0.0.0.0:25 [::]:25` wants a socket for each family (IPV6_V6ONLY, ipv6(7)).
- * Not here: how one address is written (hosts.ts), listening (net/).
+ * Not here: how one address is written (config/kinds/hosts.ts), listening (net/).
  */
-import type { ListenAddress } from "./hosts.ts";
-import { addressOctets } from "./networks.ts";
+import type { ListenAddress } from "./kinds/hosts.ts";
+import { addressOctets } from "../lib/ip.ts";
 
 export type ListenPlace = ListenAddress & { readonly ipv6Only?: true };
 

@@ -6,16 +6,16 @@
  * One cause is one fault: what a fault may have kept from being set is not reported as missing, and warnings about
  * a configuration that is at fault are left out, but for those that may explain the fault.
  * Never throws: even what `readFile` throws becomes a fault. Touches nothing but what it is given.
- * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (values.ts, hosts.ts), rules between options
+ * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (config/kinds/values.ts, config/kinds/hosts.ts), rules between options
  * (checks.ts), and the exit status 78 (commands/settings.ts).
  */
 import { explainError } from "../lib/errors.ts";
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import { doubt, parseArguments } from "./arguments.ts";
 import { checkTogether } from "./checks.ts";
 import { parseEnvFile } from "./env-file.ts";
 import type { Finding } from "./findings.ts";
-import { domainName } from "./hosts.ts";
+import { domainName } from "./kinds/hosts.ts";
 import {
   type Config,
   isComplete,
@@ -28,7 +28,7 @@ import {
   type Values,
 } from "./options.ts";
 import { nearMiss } from "./spelling.ts";
-import { quote, secret, visible } from "./values.ts";
+import { quote, secret, visible } from "./kinds/values.ts";
 
 /** Everything of the process that loading looks at. */
 export interface Surroundings {

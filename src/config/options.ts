@@ -3,12 +3,12 @@
  * come from it; adding an option is adding one row, then `bun src/config/write-generated.ts`.
  * A row has either a default (as the operator would write it) or an example of what could be written; `unset` then
  * says what holds when nothing is written. Meanings are plain text, one sentence or two.
- * Not here: rules between options (checks.ts), how texts are read (values.ts, hosts.ts).
+ * Not here: rules between options (checks.ts), how texts are read (config/kinds/values.ts, config/kinds/hosts.ts).
  * Rejected: a schema library. The table is small, and the types below follow from it by themselves.
  */
-import { dnsblZones } from "./dnsbl-zone.ts";
-import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "./hosts.ts";
-import { network } from "./networks.ts";
+import { dnsblZones } from "./kinds/dnsbl-zone.ts";
+import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "./kinds/hosts.ts";
+import { network } from "../lib/ip.ts";
 import {
   choice,
   DAY_MS,
@@ -24,7 +24,7 @@ import {
   pattern,
   secret,
   size,
-} from "./values.ts";
+} from "./kinds/values.ts";
 
 export const SECTIONS = [
   "Listening",

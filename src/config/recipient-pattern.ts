@@ -4,10 +4,10 @@
  * In: a pattern that compiles. Out: a reason for each doubt, in no order that matters; none for a sound pattern.
  * Contract: never throws, and time grows with the pattern's length. It reads as much of RE2's syntax as tells where a
  * match must end; what it does not know counts as a piece that says nothing.
- * Not here: the syntax itself (values.ts compiles the pattern), and the addresses (proxy/recipients.ts).
+ * Not here: the syntax itself (config/kinds/values.ts compiles the pattern), and the addresses (mail/recipients.ts).
  * Rejected: trying some addresses that look alike. It finds the dangerous ones only where the pattern is guessed right.
  */
-import { quote, type RecipientPattern } from "./values.ts";
+import { quote, type RecipientPattern } from "./kinds/values.ts";
 
 /** A part of an alternative, as far as it tells where a match begins and ends. */
 type Piece = (

@@ -6,7 +6,7 @@
 import type { Sources } from "./load.ts";
 import type { Values } from "./options.ts";
 import { type Config, flagOf, OPTIONS, type Option, PROPERTIES, type Property, SECTIONS } from "./options.ts";
-import { visible } from "./values.ts";
+import { visible } from "./kinds/values.ts";
 
 const WIDTH_COLUMNS = 80;
 const NO_BREAK = "\u00A0";

@@ -3,7 +3,7 @@
  * where that is known: "nothing listens there (ECONNREFUSED)". The code stays at the end, for those who search for it.
  *
  * Pure: tables and text. Never throws. What is in no table is described by the error's own message, as one short line.
- * Not here: what is wrong with a certificate file (net/tls.ts), replies to clients (proxy/failures.ts).
+ * Not here: what is wrong with a certificate file (bun/tls.ts), replies to clients (relay/failures.ts).
  */
 
 /** What was being done; the same code means something else then. */

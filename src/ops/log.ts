@@ -10,7 +10,7 @@
  * bidirectional controls) are shown as \" and \\ and \xNN, octet by octet, so that the octets can be had back.
  * Keys are our own identifiers and are not escaped.
  * Not here: which events there are, and their levels and keys (events.ts); the descriptor, and how it is written to
- * without waiting (net/log-sink.ts); the journal's own protocol: systemd reads stderr just as well.
+ * without waiting (host/log-sink.ts); the journal's own protocol: systemd reads stderr just as well.
  * Rejected: console.error (six times the cost, and it throws on a closed pipe); an asynchronous stream (its last
  * lines are lost at exit, and it has no limit); one limit for all lines; to drop the oldest lines instead of the
  * newest, since the beginning tells what went wrong.

@@ -3,7 +3,7 @@
  * a set of networks, and the name under which a DNSBL knows it.
  * An IPv4 address in IPv6 (::ffff:192.0.2.1) is the IPv4 address. A client on a unix socket has the address "".
  * Never throws: a text that is no address is in no set and has no reversed name.
- * Not here: how networks are written (config/networks.ts).
+ * Not here: how networks are written (lib/ip.ts).
  * RFC 5782 §2.1, §2.4; RFC 4291 §2.5.4, which gives each network of IPv6 hosts a /64.
  */
 import {
@@ -12,7 +12,7 @@ import {
   formatAddress,
   maskOctets,
   type Network,
-} from "../config/networks.ts";
+} from "../lib/ip.ts";
 
 const IPV4_OCTETS = 4;
 const CLIENT_PREFIX_BITS = 64;

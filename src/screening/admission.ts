@@ -6,7 +6,7 @@
  * A client is an IPv4 address or an IPv6 /64. Memory: one entry for each client that is here.
  * Not here: what is said (smtp/catalogue.ts), who is trusted (addresses.ts, TRUSTED_CLIENTS).
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import { type AddressSet, clientKey, isTrusted } from "./addresses.ts";
 
 /** Which limit is reached: MAX_CONNECTIONS or MAX_CONNECTIONS_PER_CLIENT. */

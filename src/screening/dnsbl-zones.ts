@@ -4,12 +4,12 @@
  * Only an address in 127.0.0.0/8 is a listing, and of those 127.255.255.0/24 is none: there lists say that they
  * refuse to serve this resolver. Any other address comes from a zone that is no list any more (a parking page) or
  * from a resolver that makes answers up. Such a zone would list everybody.
- * Not here: what becomes of such a zone (zone-health.ts), how entries are written (config/dnsbl-zone.ts), one client's
+ * Not here: what becomes of such a zone (zone-health.ts), how entries are written (config/kinds/dnsbl-zone.ts), one client's
  * score (dnsbl.ts), queries (net/).
  * RFC 5782 §2.1, §5; RFC 6471 §3.4.
  */
-import type { AnswerFilter, DnsblZone } from "../config/dnsbl-zone.ts";
-import { type AddressOctets, addressOctets } from "../config/networks.ts";
+import type { AnswerFilter, DnsblZone } from "../config/kinds/dnsbl-zone.ts";
+import { type AddressOctets, addressOctets } from "../lib/ip.ts";
 
 /** More than a reply line has room for, and enough for the sentence and the link that lists publish. */
 const explanationCharsMax = 200;

@@ -14,7 +14,7 @@
  * every spammer that connects meanwhile.
  * Not here: names, timeouts and packets (net/), what an address means (dnsbl-zones.ts).
  */
-import type { DnsblZone } from "../config/dnsbl-zone.ts";
+import type { DnsblZone } from "../config/kinds/dnsbl-zone.ts";
 import { reversedName } from "./addresses.ts";
 import { distinctZones, matches, meaningOf } from "./dnsbl-zones.ts";
 import type { ZoneHealth } from "./zone-health.ts";

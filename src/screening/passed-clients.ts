@@ -11,7 +11,7 @@
  * Not here: whether the client passed, and for how long (greeting.ts, dnsbl.ts). Nothing is kept across a restart, for
  * nothing touches the disk.
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import { clientKey } from "./addresses.ts";
 
 export const rememberedClientsMax = 100_000;

@@ -9,9 +9,9 @@
  * until the deadline. Its own sending then comes to rest, and costs us neither time nor memory.
  * A reply comes whole at the end of the duration, so that a well-meaning peer still learns why.
  *
- * Not here: sockets and the loop over all stays (net/tarpit.ts), and what is said.
+ * Not here: sockets and the loop over all stays (shell/tarpit.ts), and what is said.
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 
 export const readOctetsPerSecond = 1024;
 export const readBurstOctets = 4096;

@@ -9,8 +9,8 @@
  * Liberal: verbs and keywords in any case, more than one space between words, white space at the end (§4.1.1), spaces
  * before "<". Strict: everything else, as what stands in a command is sent on to the relay.
  *
- * To add a command: a member of `Command`, an entry in the table, its reply in proxy/mail-dialogue.ts; its verb in
- * screening/first-words.ts; and proxy/client-session.ts, if it may overlap with others or is more than a reply.
+ * To add a command: a member of `Command`, an entry in the table, its reply in client/mail-dialogue.ts; its verb in
+ * screening/first-words.ts; and client/session.ts, if it may overlap with others or is more than a reply.
  *
  * Not here: paths (paths.ts), parameters (parameters.ts), the length of a line (lines.ts).
  * Rejected: passing unknown commands on. The relay would hold a conversation that we do not follow.

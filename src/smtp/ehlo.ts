@@ -2,7 +2,7 @@
  * What a server's reply to EHLO offers. Unknown keywords and malformed parameters are passed over: a relay may
  * offer what it likes, and what we do not understand we do not use. A tab separates as a space does: some relays write
  * it, and nothing else can be meant.
- * Not here: what we offer to clients (proxy/offer.ts).
+ * Not here: what we offer to clients (client/offer.ts).
  * RFC 5321 §4.1.1.1; SIZE: RFC 1870; AUTH: RFC 4954 and the older "AUTH=" form.
  */
 import type { Reply } from "./replies.ts";

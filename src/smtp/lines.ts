@@ -17,7 +17,7 @@
  * Rejected: one growing buffer, which is searched again from its start with each octet that arrives.
  * RFC 5321 §2.3.8, §4.5.3.1.4.
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 
 /** If a line has several, the first of this order is reported: overlong, nul, bare-cr, bare-lf. */
 export type LineDefect = "overlong" | "bare-lf" | "bare-cr" | "nul";

@@ -14,7 +14,7 @@
  * Time is linear, and for the most hostile octets not ten times that of good mail: line by line only where
  * clean-lines.ts stops, and no Buffer a line (mail-data-pieces.ts).
  *
- * Not here: size, hop count (proxy/witnesses.ts); what is said about a defect (smtp/catalogue.ts).
+ * Not here: size, hop count (mail/witnesses.ts); what is said about a defect (smtp/catalogue.ts).
  * Rejected: unstuff and restuff, for two passes are two chances to disagree; a search for CRLF.CRLF beside one for
  * bare line ends while octets are handed on, for they would be two opinions on where a line starts.
  * RFC 5321 §2.3.8, §4.1.1.4, §4.5.2.

@@ -15,11 +15,11 @@
  * Octets over 127 are taken where RFC 6531 §3.3 has them and must be valid UTF-8; whether the session allows them
  * is the caller's question (`utf8`).
  *
- * Not here: which recipients are ours (proxy/recipients.ts); what follows ">" (parameters.ts).
+ * Not here: which recipients are ours (mail/recipients.ts); what follows ">" (parameters.ts).
  * Rejected: lower case for domains, and A-labels for U-labels: DKIM, DSN and the log of the next host want it as it was.
  * RFC 5321 §4.1.2, §4.1.3, §4.5.1, §4.5.3.1; RFC 6531 §3.3.
  */
-import { isIpv4Address, isIpv6Address } from "../config/networks.ts";
+import { isIpv4Address, isIpv6Address } from "../lib/ip.ts";
 
 export interface Mailbox {
   /** As written, quotes and all. */

@@ -1,10 +1,10 @@
 /**
  * MAIL and RCPT as the relay is sent them. Parameters that it does not offer are left out: a declared size and the
  * wishes for notifications are hints, and 8-bit octets travel as they are (as Postfix and Exim send them).
- * SMTPUTF8 is no hint; the transaction has checked before that the relay offers it (proxy/transaction.ts).
+ * SMTPUTF8 is no hint; the transaction has checked before that the relay offers it (mail/transaction.ts).
  * RFC 5321 §4.1.1.2, §4.1.1.3; RFC 1870; RFC 6152; RFC 6531; RFC 3461.
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import type { RelayOffer } from "./ehlo.ts";
 import type { MailParameters, RcptParameters } from "./parameters.ts";
 import { formatPath, type ReversePath } from "./paths.ts";

@@ -10,7 +10,7 @@
  * none, and what was taken apart is not surely put together the same.
  * RFC 5321 §4.2, §4.5.3.1.5; RFC 2034; RFC 3463 §2.
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import { fitsOnLine } from "./lines.ts";
 
 /** lines: text after "250-" or "250 " of each line, enhanced status code included, as wire strings. */

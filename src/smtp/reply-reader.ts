@@ -13,7 +13,7 @@
  * The first line of all begins with a code also then: what does not is no SMTP server, and is not waited for.
  *
  * Not here: which replies may be read leniently: none that could be taken for the answer to the end of mail data
- * (proxy/relay-session.ts).
+ * (relay/session.ts).
  * RFC 5321 §4.2, §4.2.1, §4.5.3.1.5.
  */
 import { type Line, LineReader } from "./lines.ts";

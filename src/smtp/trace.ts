@@ -16,7 +16,7 @@
  * already; "for <recipient>", which gives away a blind copy (RFC 5321 §7.2).
  * RFC 5321 §4.4; RFC 5322 §3.3, §3.6.7; RFC 3848 and RFC 6531 §4.3 (protocol keywords); RFC 8314 §4.3 (TLS facts).
  */
-import { assert } from "../ops/assert.ts";
+import { assert } from "../lib/assert.ts";
 import { fitsOnLine } from "./lines.ts";
 import { isDomainOrLiteral } from "./paths.ts";
 

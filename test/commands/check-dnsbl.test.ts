@@ -1,6 +1,6 @@
 /** `smtpproxy check` and the DNSBL zones: by the compiled binary, with DNS servers that play every kind of list. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import * as dns from "../net/dns-server.ts";
+import * as dns from "../dns/server.ts";
 import { FakeRelay } from "./fake-relay.ts";
 import { binary, cleanUp, run } from "./support.ts";
 

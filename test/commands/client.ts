@@ -1,6 +1,6 @@
 /** An SMTP client for the tests of the running service: a line, then the reply to it, one after the other. */
-import { BunNetwork } from "../../src/net/bun-network.ts";
-import type { DialTarget, Socket, SocketHandler, TlsFacts } from "../../src/net/socket.ts";
+import { BunNetwork } from "../../src/bun/network.ts";
+import type { DialTarget, Socket, SocketHandler, TlsFacts } from "../../src/shell/network.ts";
 import { describeReply } from "../../src/smtp/replies.ts";
 import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { found } from "./support.ts";

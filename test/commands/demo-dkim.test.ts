@@ -1,9 +1,9 @@
 /** The demo's own verification of DKIM: canonical forms, both algorithms, and what breaks a signature. */
 import { describe, expect, test } from "bun:test";
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
-import { canonicalBody, type DkimKeys, verifyDkim } from "../../src/commands/demo-dkim.ts";
-import { reportArrival } from "../../src/commands/demo-report.ts";
-import { sampleKeys, sampleMessage } from "../../src/commands/sample-message.ts";
+import { canonicalBody, type DkimKeys, verifyDkim } from "../../src/commands/demo/dkim.ts";
+import { reportArrival } from "../../src/commands/demo/report.ts";
+import { sampleKeys, sampleMessage } from "../../src/commands/demo/sample-message.ts";
 
 const sha256 = (text: string): string => createHash("sha256").update(text, "latin1").digest("base64");
 

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { asClientsSend, splitReceived, stuffDots, unstuffDots } from "../../src/commands/demo-message.ts";
-import { sampleMessage } from "../../src/commands/sample-message.ts";
+import { asClientsSend, splitReceived, stuffDots, unstuffDots } from "../../src/commands/demo/message.ts";
+import { sampleMessage } from "../../src/commands/demo/sample-message.ts";
 import { binary, cleanUp, messages, run, temporaryFolder } from "./support.ts";
 
 beforeAll(() => {

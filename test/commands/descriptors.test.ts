@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { OPTIONS } from "../../src/config/options.ts";
-import { descriptorsNeeded } from "../../src/net/descriptors.ts";
+import { descriptorsNeeded } from "../../src/commands/descriptors.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";
 import { binary, cleanUp, found, Service } from "./support.ts";

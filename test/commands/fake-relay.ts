@@ -2,8 +2,8 @@
  * A relay for the commands' tests: says what it is told to say, takes mail, and may keep its answer to the dot to
  * itself until the test lets it go.
  */
-import { BunNetwork } from "../../src/net/bun-network.ts";
-import type { Listener, ServerTls, Socket, SocketHandler } from "../../src/net/socket.ts";
+import { BunNetwork } from "../../src/bun/network.ts";
+import type { Listener, ServerTls, Socket, SocketHandler } from "../../src/shell/network.ts";
 
 export interface RelayManners {
   readonly greeting?: string;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { socketPair } from "../net/libc.ts";
+import { socketPair } from "../host/libc.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";
 import { bareEnvironment, binary, cleanUp, found, temporaryFolder } from "./support.ts";

@@ -1,8 +1,8 @@
 /** RELAY_HOST that is ourselves: known at the start, or found at the first mail. */
 import { describe, expect, test } from "bun:test";
 import { findOwnRelays } from "../../src/commands/own-relay.ts";
-import { BunNetwork } from "../../src/net/bun-network.ts";
-import type { ListenTarget } from "../../src/net/socket.ts";
+import { BunNetwork } from "../../src/bun/network.ts";
+import type { ListenTarget } from "../../src/shell/network.ts";
 import { run } from "./support.ts";
 
 const own = ["127.0.0.1", "::1", "192.0.2.7", "2001:db8::7"];

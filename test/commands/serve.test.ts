@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createConnection } from "node:net";
 import { join } from "node:path";
-import { Authority } from "../net/support.ts";
+import { Authority } from "../bun/support.ts";
 import { Client } from "./client.ts";
 import { FakeRelay, type RelayManners } from "./fake-relay.ts";
 import { binary, cleanUp, found, Service, temporaryFolder } from "./support.ts";

@@ -1,8 +1,8 @@
 /**
- * Writes the demo's sample message, src/commands/sample-message.ts, and the same as a file, test/messages/signed.eml.
+ * Writes the demo's sample message, src/commands/demo/sample-message.ts, and the same as a file, test/messages/signed.eml.
  * It was run once: `bun test/commands/sign-sample.ts`. The private key is made, used and thrown away, so a second run
  * gives another signature and another public key.
- * Signs with node:crypto in a few lines of its own, so that demo-dkim.ts is not its own witness.
+ * Signs with node:crypto in a few lines of its own, so that commands/demo/dkim.ts is not its own witness.
  * RFC 6376: rsa-sha256, relaxed/relaxed.
  */
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
@@ -121,5 +121,5 @@ export const sampleKeys: DkimKeys = new Map([
 ]);
 `;
 const root = join(import.meta.dir, "../..");
-await Bun.write(join(root, "src/commands/sample-message.ts"), source);
+await Bun.write(join(root, "src/commands/demo/sample-message.ts"), source);
 await Bun.write(join(root, "test/messages/signed.eml"), message);

@@ -1,6 +1,6 @@
 /** What commands show at a terminal: colours, progress, and lines that fit. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Progress } from "../../src/commands/check-progress.ts";
+import { Progress } from "../../src/commands/check/progress.ts";
 import { fold } from "../../src/commands/terminal.ts";
 import { FakeRelay } from "./fake-relay.ts";
 import { bareEnvironment, binary, cleanUp } from "./support.ts";

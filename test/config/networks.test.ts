@@ -1,9 +1,9 @@
 /** Addresses and networks: what is taken, what is refused and how, against BigInt arithmetic where that is simpler. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { addressPort } from "../../src/config/hosts.ts";
-import { addressOctets, formatAddress, maskOctets, network } from "../../src/config/networks.ts";
-import { type Kind, listOf, quote } from "../../src/config/values.ts";
+import { addressPort } from "../../src/config/kinds/hosts.ts";
+import { addressOctets, formatAddress, maskOctets, network } from "../../src/lib/ip.ts";
+import { type Kind, listOf, quote } from "../../src/config/kinds/values.ts";
 
 const nothing = () => undefined;
 

@@ -1,7 +1,7 @@
-/** Every kind of value, of values.ts and hosts.ts: what it takes, what it refuses and how it says so, and that format∘parse changes nothing. */
+/** Every kind of value, of config/kinds/values.ts and config/kinds/hosts.ts: what it takes, what it refuses and how it says so, and that format∘parse changes nothing. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { domainName, listenAddress, mailbox, relayAddress } from "../../src/config/hosts.ts";
+import { domainName, listenAddress, mailbox, relayAddress } from "../../src/config/kinds/hosts.ts";
 import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import {
   choice,
@@ -16,7 +16,7 @@ import {
   Secret,
   secret,
   size,
-} from "../../src/config/values.ts";
+} from "../../src/config/kinds/values.ts";
 import { formatHostPort } from "../../src/lib/host-port.ts";
 
 const nothing = () => undefined;

@@ -1,7 +1,7 @@
 /** What weights mean for a client's score: more weight never makes it lower, and the order of answers is no matter. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { DnsblZone } from "../../src/config/dnsbl-zone.ts";
+import type { DnsblZone } from "../../src/config/kinds/dnsbl-zone.ts";
 import { DnsblScore, type DnsblVerdict } from "../../src/screening/dnsbl.ts";
 import { ZoneHealth } from "../../src/screening/zone-health.ts";
 

@@ -4,9 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { SessionPolicy, TransactionOrigin } from "../../src/proxy/client-messages.ts";
-import { Envelope } from "../../src/proxy/envelope.ts";
-import type { Slot } from "../../src/proxy/reply-queue.ts";
+import type { SessionPolicy, TransactionOrigin } from "../../src/client/messages.ts";
+import { Envelope } from "../../src/mail/envelope.ts";
+import type { Slot } from "../../src/client/reply-queue.ts";
 import {
   recipientNotOurs,
   relayLost,

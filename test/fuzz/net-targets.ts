@@ -1,12 +1,12 @@
 /** Targets of the network's edge: DNS answers, a zone's texts, resolv.conf, the sockets that systemd hands over. */
 import { isIP, isIPv4 } from "node:net";
-import { type DnsAnswer, readAnswer } from "../../src/net/dns-answer.ts";
-import { isAnswerTo } from "../../src/net/dns-transport.ts";
-import { serversOf } from "../../src/net/resolv-conf.ts";
-import { inheritedSockets } from "../../src/net/systemd.ts";
+import { type DnsAnswer, readAnswer } from "../../src/dns/answer.ts";
+import { isAnswerTo } from "../../src/dns/transport.ts";
+import { serversOf } from "../../src/dns/resolv-conf.ts";
+import { inheritedSockets } from "../../src/host/systemd.ts";
 import { explanation } from "../../src/screening/dnsbl-zones.ts";
 import { fitsOnLine } from "../../src/smtp/lines.ts";
-import * as dns from "../net/dns-server.ts";
+import * as dns from "../dns/server.ts";
 import { wire } from "../smtp/generators.ts";
 import { environmentOf, hold, holdClean, type Json, same, type Target } from "./target.ts";
 

@@ -1,5 +1,5 @@
 /** Targets that read a stream in chunks: lines, commands, replies, mail data, header fields, first words. */
-import { CommandReader, commandOctetsMax } from "../../src/proxy/command-reader.ts";
+import { CommandReader, commandOctetsMax } from "../../src/client/reader.ts";
 import { FirstWords, firstOctetsMax } from "../../src/screening/first-words.ts";
 import { malformedCommand, recipientNotOurs } from "../../src/smtp/catalogue.ts";
 import { type Command, parseCommand } from "../../src/smtp/commands.ts";

@@ -1,15 +1,15 @@
 /** Faults in src/net: sockets, pool, connections, DNS, the tarpit's loop, the server. Read through mutants.ts. */
 import type { Mutant } from "./mutant.ts";
 
-const bunSocket = ["test/net/bun-socket-writes.test.ts", "test/net/bun-socket.test.ts"];
+const bunSocket = ["test/bun/socket-writes.test.ts", "test/bun/socket.test.ts"];
 const upkeep = ["test/shell/upkeep.test.ts", "test/shell/pool.test.ts"];
-const dns = ["test/net/dns-resolver.test.ts", "test/net/dns-answers.test.ts"];
+const dns = ["test/dns/resolver.test.ts", "test/dns/answers.test.ts"];
 const tarpit = ["test/shell/tarpit.test.ts"];
 
 export const netMutants: readonly Mutant[] = [
   {
     name: "tail of a partial write is lost",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "queue.unshift(octets.subarray(taken));",
     replace: "",
     harm: "octets are missing in the middle of big mails",
@@ -17,7 +17,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "a write counts for a socket that was closed within it",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "if (this.#queue !== queue) return;",
     replace: "",
     harm: "a closed socket has less than nothing to send",
@@ -25,15 +25,15 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "an alarm that takes a cancelled one's place stays below later ones",
-    file: "net/alarm-clock.ts",
+    file: "bun/alarm-clock.ts",
     find: "this.#rise(last, last.place);",
     replace: "",
     harm: "timeouts come late",
-    tests: ["test/net/alarm-clock-model.test.ts"],
+    tests: ["test/bun/alarm-clock-model.test.ts"],
   },
   {
     name: "memory is given back before the kernel has it",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "first !== undefined && first.at <= this.#takenOctets;",
     replace: "first !== undefined;",
     harm: "octets are missing in big mails to a slow relay",
@@ -41,7 +41,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "memory that others have is given back",
-    file: "net/received-memory.ts",
+    file: "bun/received-memory.ts",
     find: "length !== buffer.byteLength || ",
     replace: "",
     harm: "octets vanish from what another session has just received",
@@ -49,7 +49,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "write to a dead socket is not noticed",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "if (taken < 0) {",
     replace: "if (taken < -1) {",
     harm: "a connection that broke while we wrote stays in limbo",
@@ -57,7 +57,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "drain counts unasked",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: `if (this.#outlet !== "blocked") return;`,
     replace: "",
     harm: "a socket that was shut is written to again",
@@ -65,7 +65,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "congestion is never over",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "    this.#congested = false;\n",
     replace: "",
     harm: "each drain resumes the peer, whether or not there is room",
@@ -73,15 +73,15 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "pause stops a handshake",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: `if (this.#phase === "open") this.#stream.pause();`,
     replace: "this.#stream.pause();",
     harm: "a client that is paused within its handshake hangs",
-    tests: ["test/net/paused-handshake.test.ts"],
+    tests: ["test/bun/paused-handshake.test.ts"],
   },
   {
     name: "pause is forgotten in the handshake",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "if (this.#paused) this.#stream.pause();",
     replace: "",
     harm: "a paused client is read, and fills the memory",
@@ -89,23 +89,23 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "nobody has to rest",
-    file: "net/turn-share.ts",
+    file: "shell/turn-share.ts",
     find: "if (owed === undefined && ms < longMs) return false;",
     replace: "if (owed === undefined) return false;",
     harm: "hostile mail data costs all others their pace",
-    tests: ["test/net/turn-share.test.ts"],
+    tests: ["test/shell/turn-share.test.ts"],
   },
   {
     name: "all that rest go on at once",
-    file: "net/turn-share.ts",
+    file: "shell/turn-share.ts",
     find: "if (ms > 0 && ms + took > turnMs) break;",
     replace: "",
     harm: "with many hostile clients a turn takes as long as all of them",
-    tests: ["test/net/turn-share.test.ts"],
+    tests: ["test/shell/turn-share.test.ts"],
   },
   {
     name: "ciphertext is taken for commands",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "secured !== (this.#stream !== this.#raw) || this.#phase",
     replace: "this.#phase",
     harm: "every session in TLS ends in garbage",
@@ -113,7 +113,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "close forgets what is in the queue",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "if (this.#paused) this.#stream.resume();\n    this.flush();",
     replace: "if (this.#paused) this.#stream.resume();\n    this.#dropQueue();\n    this.flush();",
     harm: "the last reply of a session is not said",
@@ -121,7 +121,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "orderly end has no limit",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: "this.#limitClosing();\n    if (this.#paused) this.#stream.resume();",
     replace: "if (this.#paused) this.#stream.resume();",
     harm: "clients that never close use up the descriptors",
@@ -129,7 +129,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "unknown authority is taken for a good one",
-    file: "net/bun-socket.ts",
+    file: "bun/socket.ts",
     find: `tls.role === "client" && success && !error;`,
     replace: `tls.role === "client" && success;`,
     harm: "RELAY_TLS=verify believes any certificate",
@@ -137,7 +137,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "what the kernel holds counts as sent",
-    file: "net/relay-connection.ts",
+    file: "shell/relay-connection.ts",
     find: "unsent: this.#socket.unreadOctets > 0",
     replace: "unsent: this.#socket.queuedOctets > 0",
     harm: "250 said before the relay had the dot is told to the client: mail is lost",
@@ -145,7 +145,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "relay connection is congested for good",
-    file: "net/relay-connection.ts",
+    file: "shell/relay-connection.ts",
     find: "    this.#congested = false;\n",
     replace: "",
     harm: "the second wave of a big mail fills the memory",
@@ -153,7 +153,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "lost relay connection stays counted",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    this.#open.delete(connection);\n",
     replace: "",
     harm: "after RELAY_MAX_CONNECTIONS losses no mail is taken",
@@ -161,7 +161,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "failed dial stays counted",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "return this.#dialledFor.delete(request);",
     replace: "return this.#dialledFor.has(request);",
     harm: "after RELAY_MAX_CONNECTIONS failed dials no mail is taken",
@@ -169,7 +169,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "dial that was called off stays counted",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    request.acquisition?.cancel();\n",
     replace: "",
     harm: "clients that leave early use up RELAY_MAX_CONNECTIONS",
@@ -177,7 +177,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "dead connection stays in the pool",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "if (index !== -1) this.#idle.splice(index, 1);",
     replace: "",
     harm: "mail is handed to connections that are gone",
@@ -185,7 +185,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "reused connection reports to the pool",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    connection.use(request.client);\n",
     replace: "",
     harm: "the second mail on a connection is never answered",
@@ -193,7 +193,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "relay session of a lost client goes on",
-    file: "net/relay-acquisition.ts",
+    file: "shell/relay-acquisition.ts",
     find: "    this.#connection?.abort();\n",
     replace: "",
     harm: "connections that nobody knows of stay open at the relay",
@@ -201,7 +201,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "relay's offer is not remembered",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "        this.#offers.learned(connection.place.relay, offer);\n",
     replace: "",
     harm: "SMTPUTF8, DSN and the relay's SIZE are never offered",
@@ -209,7 +209,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "mail that waits for a connection is never served",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    this.#idle.push(idle);\n    this.#serve();\n",
     replace: "    this.#idle.push(idle);\n",
     harm: "mails beyond RELAY_MAX_CONNECTIONS are told 451 though connections come free",
@@ -217,7 +217,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "place of a lost connection goes to nobody",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    this.#letGo(connection);\n    this.#serve();\n  }\n\n  /** Keeps",
     replace: "    this.#letGo(connection);\n  }\n\n  /** Keeps",
     harm: "mails wait beside free places",
@@ -225,7 +225,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "pool keeps connections while it stops",
-    file: "net/relay-pool.ts",
+    file: "shell/relay-pool.ts",
     find: "    this.#stopped = true;\n",
     replace: "",
     harm: "the last mail of a shutdown leaves its relay connection without QUIT",
@@ -233,7 +233,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "nearer deadline is passed over",
-    file: "net/wake-timer.ts",
+    file: "shell/wake-timer.ts",
     find: "if (deadline >= this.#armedFor) return;",
     replace: "if (this.#armedFor < Number.POSITIVE_INFINITY) return;",
     harm: "a wait that became shorter ends when the long one would have",
@@ -241,7 +241,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "deadline that moved is not looked at again",
-    file: "net/wake-timer.ts",
+    file: "shell/wake-timer.ts",
     find: "this.#sleeper.wake();\n    this.update();",
     replace: "this.#sleeper.wake();",
     harm: "a session that was active once has no timeout any more",
@@ -249,7 +249,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "timer of a client that is gone runs on",
-    file: "net/client-connection.ts",
+    file: "shell/client-connection.ts",
     find: "    this.#timer.stop();\n",
     replace: "",
     harm: "each session stays in memory until its timeout",
@@ -257,7 +257,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "dropped relay connection stays counted",
-    file: "net/client-connection.ts",
+    file: "shell/client-connection.ts",
     find: `if (order.order === "drop") this.#around.pool.lost(relay.connection);`,
     replace: "",
     harm: "clients that die in their mail use up RELAY_MAX_CONNECTIONS",
@@ -265,7 +265,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "client that is gone stays admitted",
-    file: "net/client-connection.ts",
+    file: "shell/client-connection.ts",
     find: "    this.#around.left(this.#address);\n",
     replace: "",
     harm: "after MAX_CONNECTIONS sessions nobody is let in",
@@ -273,7 +273,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "session that is over stays in the set",
-    file: "net/server.ts",
+    file: "shell/server.ts",
     find: "    this.#connections.delete(connection);\n",
     replace: "",
     harm: "memory grows, and each shutdown takes the whole grace",
@@ -281,7 +281,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "client sent away stays counted",
-    file: "net/server.ts",
+    file: "shell/server.ts",
     find: "        this.#leaving -= 1;\n",
     replace: "",
     harm: "after fifty, clients over the limit are reset instead of told",
@@ -289,7 +289,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "shutdown goes on listening",
-    file: "net/server.ts",
+    file: "shell/server.ts",
     find: "for (const listener of this.#listeners) listener.stop();",
     replace: "",
     harm: "new clients are let in while the program ends, and cut off",
@@ -297,7 +297,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "shutdown keeps the tarpit",
-    file: "net/server.ts",
+    file: "shell/server.ts",
     find: "    this.#tarpit.empty();\n",
     replace: "",
     harm: "offenders are held by a program that ends",
@@ -305,7 +305,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "released offender keeps its slot",
-    file: "net/tarpit.ts",
+    file: "shell/tarpit.ts",
     find: "    offender.stay.leave();\n",
     replace: "",
     harm: "after MAX_TARPITTED offenders the tarpit is closed for good",
@@ -313,7 +313,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "offender is never read again",
-    file: "net/tarpit.ts",
+    file: "shell/tarpit.ts",
     find: "if (!this.stay.isReadingPaused) this.socket.resume();",
     replace: "",
     harm: "an offender that hangs up is held to the end all the same",
@@ -321,7 +321,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "offender that is gone stays admitted",
-    file: "net/tarpit.ts",
+    file: "shell/tarpit.ts",
     find: "    this.#tarpit.gone(this);\n",
     replace: "",
     harm: "after MAX_CONNECTIONS offenders nobody is let in",
@@ -329,31 +329,31 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "abandoned dial stays counted",
-    file: "net/bun-network.ts",
+    file: "bun/network.ts",
     find: "if (connecting && !waiting) this.#countAbandoned(key, -1);",
     replace: "",
     harm: "a relay that was deaf for a while is never dialled again",
-    tests: ["test/net/bun-network.test.ts"],
+    tests: ["test/bun/network.test.ts"],
   },
   {
     name: "late connection stays open",
-    file: "net/bun-network.ts",
+    file: "bun/network.ts",
     find: "if (!arrived()) return native.terminate();",
     replace: "if (!arrived()) return;",
     harm: "each dial that is answered too late leaves a descriptor behind",
-    tests: ["test/net/bun-network.test.ts"],
+    tests: ["test/bun/network.test.ts"],
   },
   {
     name: "IPv4 client in IPv6 keeps its prefix",
-    file: "net/bun-network.ts",
+    file: "bun/network.ts",
     find: `remoteAddress.slice("::ffff:".length)`,
     replace: "remoteAddress",
     harm: "the trace and the log show ::ffff: before every IPv4 client",
-    tests: ["test/net/bun-network.test.ts"],
+    tests: ["test/bun/network.test.ts"],
   },
   {
     name: "answer to another question is believed",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: " || !isAnswerTo(message, asked.query)) {",
     replace: ") {",
     harm: "65,536 forged packets are enough to list any client",
@@ -361,7 +361,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "look-ups outlive their client",
-    file: "net/client-connection.ts",
+    file: "shell/client-connection.ts",
     find: "for (const lookUp of this.#lookUps ?? []) lookUp.cancel();",
     replace: "",
     harm: "short connections keep the resolver busy long after they left",
@@ -369,7 +369,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "a shared look-up ends with the first who leaves",
-    file: "net/dns-resolver.ts",
+    file: "dns/resolver.ts",
     find: "if (this.#waiters.size === 0) this.settle(undefined);",
     replace: "this.settle(undefined);",
     harm: "one connection of a client takes the verdict from another",
@@ -377,15 +377,15 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "networks have no share of the look-ups",
-    file: "net/look-up-turns.ts",
+    file: "dns/look-up-turns.ts",
     find: " && running < shareMax)",
     replace: ")",
     harm: "one network keeps the resolver busy for all",
-    tests: ["test/net/look-up-turns.test.ts"],
+    tests: ["test/dns/look-up-turns.test.ts"],
   },
   {
     name: "lack of descriptors is a zone's silence",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: 'isOurs: ownLacks.has(codeOf(error) ?? "")',
     replace: "isOurs: false",
     harm: "a flood of connections opens the door for listed clients",
@@ -393,7 +393,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "error without the question is silence",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "return errorCodes.has(message.readUInt8(3) & 0x0f);",
     replace: "return false;",
     harm: "mail waits three seconds for a server that has refused at once",
@@ -401,7 +401,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "answer over TCP is believed unread",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "if (!sameId || !isAnswerTo(message, asked))",
     replace: "if (!isAnswerTo(message, asked))",
     harm: "an answer with a wrong id counts",
@@ -409,7 +409,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "ids are counted up",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "    let id = random16();\n",
     replace: "    let id = this.#waiting.size;\n",
     harm: "whoever guesses the port forges answers with one packet",
@@ -417,7 +417,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "truncated answer is taken for a whole one",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "if (!isTruncated(message)) handler.answered(message);",
     replace: "if (message.length > 0) handler.answered(message);",
     harm: "a listing with a long text passes as not listed",
@@ -425,7 +425,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "port stays open behind its last answer",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "if (this.#waiting.size === 0) this.close();",
     replace: "",
     harm: "descriptors leak, and a port that lives long can be found out",
@@ -433,7 +433,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "TCP question stays counted",
-    file: "net/dns-transport.ts",
+    file: "dns/transport.ts",
     find: "      this.#tcpConnections -= 1;\n",
     replace: "",
     harm: "after 32 long answers no long one is ever read again",
@@ -441,7 +441,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "cache ignores the time to live",
-    file: "net/dns-cache.ts",
+    file: "dns/cache.ts",
     find: "if (ttlMs > 0) return",
     replace: "if (ttlMs > -Infinity) return",
     harm: "a client stays listed until the program is restarted",
@@ -449,7 +449,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "cache has no limit",
-    file: "net/dns-cache.ts",
+    file: "dns/cache.ts",
     find: "if (this.#entries.size >= this.#entriesMax) {",
     replace: "if (this.#entries.size < 0) {",
     harm: "memory grows with each client ever seen",
@@ -457,7 +457,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "lookup that is over is answered for ever",
-    file: "net/dns-resolver.ts",
+    file: "dns/resolver.ts",
     find: "          this.#lookups.delete(key);\n",
     replace: "",
     harm: "after 2,000 names no more are looked up",
@@ -465,7 +465,7 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "records of other names are believed",
-    file: "net/dns-answer.ts",
+    file: "dns/answer.ts",
     find: " || record.name.toLowerCase() !== owner",
     replace: "",
     harm: "a stray record in an answer lists the client",
@@ -473,18 +473,18 @@ export const netMutants: readonly Mutant[] = [
   },
   {
     name: "listeners do not rest when descriptors run out",
-    file: "net/descriptor-guard.ts",
+    file: "bun/descriptor-guard.ts",
     find: "    for (const listener of this.#listeners) listener.pause();\n",
     replace: "",
     harm: "the processor spins, and nobody is served, until clients leave",
-    tests: ["test/net/descriptor-guard.test.ts"],
+    tests: ["test/bun/descriptor-guard.test.ts"],
   },
   {
     name: "a unix socket's file is lost when its listener rests",
-    file: "net/pausable-listener.ts",
+    file: "bun/pausable-listener.ts",
     find: "    renameSync(spare, path);\n",
     replace: "",
     harm: "nobody finds the socket any more",
-    tests: ["test/net/descriptor-guard.test.ts"],
+    tests: ["test/bun/descriptor-guard.test.ts"],
   },
 ];

@@ -48,27 +48,27 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "full pipe swallows lines",
-    file: "net/log-sink.ts",
+    file: "host/log-sink.ts",
     find: `const passing = ["EAGAIN", `,
     replace: `const passing = [`,
     harm: "lines are lost whenever the log's reader is slow",
-    tests: ["test/net/log-sink.test.ts"],
+    tests: ["test/host/log-sink.test.ts"],
   },
   {
     name: "log waits for a pipe's reader",
-    file: "net/log-sink.ts",
+    file: "host/log-sink.ts",
     find: "O_WRONLY | O_NONBLOCK | O_NOCTTY",
     replace: "O_WRONLY | O_NOCTTY",
     harm: "a reader of stderr that stands still holds up all mail",
-    tests: ["test/net/log-sink.test.ts"],
+    tests: ["test/host/log-sink.test.ts"],
   },
   {
     name: "log waits for the journal",
-    file: "net/libc.ts",
+    file: "host/libc.ts",
     find: "MSG_DONTWAIT | MSG_NOSIGNAL",
     replace: "MSG_NOSIGNAL",
     harm: "a journal that stands still holds up all mail",
-    tests: ["test/net/log-sink.test.ts"],
+    tests: ["test/host/log-sink.test.ts"],
   },
   {
     name: "a flood of other lines drops the mails' own",
@@ -160,7 +160,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "minute is a second",
-    file: "config/values.ts",
+    file: "config/kinds/values.ts",
     find: `name: "m", size: MINUTE_MS,`,
     replace: `name: "m", size: SECOND_MS,`,
     harm: "COMMAND_TIMEOUT=5m cuts good clients off",
@@ -168,7 +168,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "plain number is milliseconds",
-    file: "config/values.ts",
+    file: "config/kinds/values.ts",
     find: "readInUnits(text, DURATION_UNITS, SECOND_MS,",
     replace: "readInUnits(text, DURATION_UNITS, MS,",
     harm: "COMMAND_TIMEOUT=300 cuts everybody off",
@@ -176,7 +176,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "least value is not looked at",
-    file: "config/values.ts",
+    file: "config/kinds/values.ts",
     find: "if (value < min || value > max) {",
     replace: "if (value > max) {",
     harm: "a timeout of 0 starts, and no mail comes through",
@@ -184,7 +184,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "little becomes nothing",
-    file: "config/values.ts",
+    file: "config/kinds/values.ts",
     find: "Math.ceil((Number(fraction) * size)",
     replace: "Math.floor((Number(fraction) * size)",
     harm: "a duration below the smallest unit switches off what it should limit",
@@ -192,7 +192,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "smtps:// is like the others",
-    file: "net/relay-acquisition.ts",
+    file: "shell/relay-acquisition.ts",
     find: "return relay.tls ?? this.#settings.tls;",
     replace: "return this.#settings.tls;",
     harm: "mail and password go to the relay in another way than it was told",
@@ -208,7 +208,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "network takes in its neighbour",
-    file: "config/networks.ts",
+    file: "lib/ip.ts",
     find: "0xff << (OCTET_BITS - kept)",
     replace: "0xfe << (OCTET_BITS - kept)",
     harm: "TRUSTED_CLIENTS trusts strangers",
@@ -280,7 +280,7 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "a client that stays holds up the end",
-    file: "net/client-connection.ts",
+    file: "shell/client-connection.ts",
     find: "if (farewellMs === undefined || this.#farewell !== undefined) return;",
     replace: "if (farewellMs !== 0) return;",
     harm: "a stop takes five seconds",
@@ -304,10 +304,10 @@ export const programMutants: readonly Mutant[] = [
   },
   {
     name: "TLS of before 1.2 is spoken",
-    file: "net/tls.ts",
+    file: "bun/tls.ts",
     find: `const minVersion = "TLSv1.2";`,
     replace: `const minVersion = "TLSv1";`,
     harm: "a client is talked into a protocol that is broken",
-    tests: ["test/net/tls-versions.test.ts"],
+    tests: ["test/bun/tls-versions.test.ts"],
   },
 ];

@@ -4,23 +4,23 @@ import type { Mutant } from "./mutant.ts";
 export const proxyMutants: readonly Mutant[] = [
   {
     name: "250 before the dot is believed beside a refusal",
-    file: "proxy/dot-answer.ts",
+    file: "relay/dot-answer.ts",
     find: "code >= 300 && code !== 421",
     replace: "code >= 600 && code !== 421",
     harm: "the client hears 250 for a mail that the relay refused: it is lost",
-    tests: ["test/proxy/dot-answer.test.ts"],
+    tests: ["test/relay/dot-answer.test.ts"],
   },
   {
     name: "250 is believed before what is behind it is whole",
-    file: "proxy/dot-answer.ts",
+    file: "relay/dot-answer.ts",
     find: 'return hasMore ? "unfinished" : "clear";',
     replace: 'return "clear";',
     harm: "the client hears 250 for a mail whose refusal was still on its way",
-    tests: ["test/proxy/dot-answer.test.ts"],
+    tests: ["test/relay/dot-answer.test.ts"],
   },
   {
     name: "objection in the last packet is not heard",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "if (objection === undefined) {",
     replace: "if (objection === undefined || rest !== undefined) {",
     harm: "the dot is sent although a witness objects: a refused mail is delivered",
@@ -28,23 +28,23 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "a chunk is freed while slices of it wait",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "forward.length > 0 && !areCopies;",
     replace: "false;",
     harm: "a part of the mail is freed before it is sent; it arrives without, and confirmed",
-    tests: ["test/proxy/spent.test.ts"],
+    tests: ["test/mail/spent.test.ts"],
   },
   {
     name: "what stands behind the end is freed with the mail",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "rest === undefined || rest.length === 0;",
     replace: "true;",
     harm: "commands behind the dot are lost, or others' octets are read for them",
-    tests: ["test/proxy/spent.test.ts"],
+    tests: ["test/mail/spent.test.ts"],
   },
   {
     name: "last packet is left out",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "of forward.entries()) {",
     replace: "of (rest === undefined ? forward : []).entries()) {",
     harm: "the dot is sent before the end of the mail: it arrives cut, and confirmed",
@@ -52,7 +52,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "trace is said again and again",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "    this.#traceLine = undefined;\n",
     replace: "",
     harm: "Received lines stand in the middle of the mail",
@@ -60,7 +60,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "memory is given back with a command in it",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "const isSpent = rest === undefined || rest.length === 0;",
     replace: "const isSpent = true;",
     harm: "commands pipelined behind a big mail vanish",
@@ -68,7 +68,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "any early reply counts as the relay's word",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "(within && reply.code >= 400)",
     replace: "within",
     harm: "250 said before the mail was there is told to the client: mail is lost",
@@ -76,7 +76,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "reply to what has not left us counts",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "if (unsent && this.#awaited.length === 1)",
     replace: "if (unsent && this.#awaited.length === 0)",
     harm: "250 said while the dot is still in our queue is told to the client: mail is lost",
@@ -84,15 +84,15 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "answer to the dot may be odd",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: `return this.#awaited.includes("end of mail data") ? 0 : this.#awaited.length;`,
     replace: "return this.#awaited.length;",
     harm: "what a relay says by the way, with a 250 behind it, is a 250 to the dot",
-    tests: ["test/proxy/odd-replies.test.ts", "test/transcripts/relay-replies"],
+    tests: ["test/relay/odd-replies.test.ts", "test/transcripts/relay-replies"],
   },
   {
     name: "250 answers DATA",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "reply.code !== 354",
     replace: "reply.code >= 400",
     harm: "mail data is sent to a relay that reads commands",
@@ -100,7 +100,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "4yz of the relay is taken for a yes",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "const accepted = reply.code < 400;",
     replace: "const accepted = reply.code < 500;",
     harm: "mail goes on behind a refusal, and a deferred one is logged as relayed",
@@ -108,7 +108,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "loss behind an answer is hidden",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "    this.#answered = true;\n",
     replace: "",
     harm: "recipients that were answered are put to a second relay connection",
@@ -116,7 +116,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "fresh connection is replaced too",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "this.#relay?.reused === true && ",
     replace: "",
     harm: "a relay that hangs up at MAIL is dialled without end",
@@ -124,7 +124,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "objection releases instead of dropping",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: `this.#order({ order: "drop" });`,
     replace: `this.#order({ order: "release" });`,
     harm: "RSET is said within mail data: it becomes part of a mail",
@@ -132,7 +132,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "client lost in mail data releases the relay",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: `this.#untie(this.#phase === "envelope" ? "release" : "drop");`,
     replace: `this.#untie("release");`,
     harm: "half a mail stays open at the relay",
@@ -140,7 +140,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "DATA goes out with every recipient refused",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "} else if (this.#envelope.accepted.length === 0) {",
     replace: "} else if (this.#envelope.accepted.length + this.#envelope.refused === 0) {",
     harm: "the client hears the relay's odd answer instead of 503",
@@ -148,7 +148,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay's SIZE is taken for a promise",
-    file: "proxy/size-limit.ts",
+    file: "mail/size-limit.ts",
     find: "relayOctetsMax > 0 && relayOctetsMax < maxMessageOctets",
     replace: "relayOctetsMax > 0 && relayOctetsMax > maxMessageOctets",
     harm: "mails the relay cannot take, and mails over the limit, go all the way",
@@ -156,7 +156,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "routed address passes",
-    file: "proxy/recipients.ts",
+    file: "mail/recipients.ts",
     find: "return /[%!@]/.test(localPart);",
     replace: "return /[%!]/.test(localPart);",
     harm: "a relay that trusts this host follows the route: an open relay",
@@ -164,7 +164,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "override's address is told to the sender",
-    file: "proxy/envelope.ts",
+    file: "mail/envelope.ts",
     find: "return overrideRecipient === undefined ? reply : withAddress(reply, overrideRecipient, address);",
     replace: "return address === overrideRecipient ? reply : reply;",
     harm: "every sender learns where the mail is forwarded to",
@@ -172,7 +172,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "recipients beyond the limit never count",
-    file: "proxy/session-tally.ts",
+    file: "client/tally.ts",
     find: "if (this.#overshoot > overshootMax) this.errors += 1;",
     replace: "if (this.#overshoot < 0) this.errors += 1;",
     harm: "one client that sends RCPT for ever takes the pace of all others",
@@ -180,7 +180,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "mails in vain never count",
-    file: "proxy/mail-dialogue.ts",
+    file: "client/mail-dialogue.ts",
     find: "this.#tally.inVain += 1",
     replace: "this.#tally.inVain += 0",
     harm: "a client that tries for ever has us log in at the relay for ever",
@@ -188,7 +188,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "patience has no end",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "this.#rawOctets > 2 * this.#policy.maxMessageOctets",
     replace: "this.#rawOctets > 2_000_000 * this.#policy.maxMessageOctets",
     harm: "an endless mail is read for ever",
@@ -196,7 +196,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "wait for a relay connection has no deadline",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: ": this.#acquiringSince + acquireMsMax;",
     replace: ": Number.POSITIVE_INFINITY;",
     harm: "the client waits at RCPT until it gives up",
@@ -204,7 +204,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "unknown outcome is logged as deferred",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: "const known = !dotSent || ",
     replace: "const known = dotSent || ",
     harm: "the operator is not told which mails may be there twice",
@@ -212,7 +212,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "message is relayed with no relay's word",
-    file: "proxy/transaction.ts",
+    file: "mail/transaction.ts",
     find: `this.#finish(accepted ? "relayed" : outcomeOf(reply), reply, demand, now);`,
     replace: `this.#finish("relayed", reply, demand, now);`,
     harm: "a refused mail is logged as relayed, and errors are forgiven for it",
@@ -224,11 +224,11 @@ export const proxyMutants: readonly Mutant[] = [
     find: `relayUnavailable = fixedReply(451, "4.4.1"`,
     replace: `relayUnavailable = fixedReply(554, "5.4.1"`,
     harm: "while the relay is down, all mail bounces",
-    tests: ["test/proxy/failures.test.ts", "test/transcripts/relay-setup"],
+    tests: ["test/relay/failures.test.ts", "test/transcripts/relay-setup"],
   },
   {
     name: "relay's 421 is the client's",
-    file: "proxy/failures.ts",
+    file: "relay/failures.ts",
     find: "asTemporary(reply) :",
     replace: "withEnhancedCode(reply) :",
     harm: "the client believes that its own connection closes",
@@ -236,7 +236,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "offer of before TLS counts within",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: "    this.#offer = noOffer;\n",
     replace: "",
     harm: "whoever stands between decides what we use within TLS",
@@ -244,7 +244,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "octets behind the relay's 220 are kept",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "else if (!this.#saidTooMuch()) this.#secure();",
     replace: "else this.#secure();",
     harm: "half a reply put in before TLS becomes part of one within",
@@ -252,7 +252,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay that refused RSET is used again",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: `} else this.#quit({ kind: "garbled", detail: "RSET refused" });`,
     replace: "} else this.#rest(now);",
     harm: "the next mail goes to the recipients of the one before",
@@ -260,7 +260,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "RSET between mails is left out",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: `if (this.#mailOpen) this.#send("RSET"`,
     replace: `if (this.#mailOpen && this.#awaited.length > 0) this.#send("RSET"`,
     harm: "the next mail is refused, or has the recipients of the one before",
@@ -268,7 +268,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "RCPT of a mail that is over is sent",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "    this.#waiting.length = 0;\n",
     replace: "",
     harm: "a relay without PIPELINING hears recipients of nobody's mail",
@@ -276,7 +276,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "dot is waited for no longer than the rest",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: `(awaited === "end of mail data" ? 2 : 1)`,
     replace: "1",
     harm: "a relay that scans for long has its mail twice",
@@ -284,7 +284,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay that never reads has no deadline",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "if (this.#congestedSince !== undefined) return this.#congestedSince + this.#settings.replyTimeoutMs;",
     replace: "",
     harm: "a relay that stops reading holds its client for ever",
@@ -292,7 +292,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "idle relay connection has no deadline",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: ": this.#idleSince + idleTimeoutMs;",
     replace: ": Number.POSITIVE_INFINITY;",
     harm: "RELAY_IDLE_TIMEOUT has no effect",
@@ -300,7 +300,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "implicit TLS is not verified",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: '["verify", "implicit"].includes(this.#settings.tls)',
     replace: 'this.#settings.tls === "verify"',
     harm: "anybody can be the relay, and reads the password",
@@ -308,7 +308,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "without STARTTLS the password is forgotten",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: `tls === "opportunistic" && this.#settings.credentials === undefined;`,
     replace: `tls === "opportunistic";`,
     harm: "whoever strips STARTTLS reads mail that was to be encrypted",
@@ -316,7 +316,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "refused credentials are tried by the next mechanism",
-    file: "proxy/relay-auth.ts",
+    file: "relay/auth.ts",
     find: "reply.code >= 500 && reply.code !== 535 &&",
     replace: "reply.code >= 500 &&",
     harm: "each mail is two failed logins, and the account is locked sooner",
@@ -324,7 +324,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "HELO gets around RELAY_TLS",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: "reply.code < 500 || this.#needsExtensions()",
     replace: "reply.code < 500",
     harm: "a relay that refuses EHLO gets the mail in plain text",
@@ -332,15 +332,15 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "failed handshake always falls back to plain text",
-    file: "proxy/relay-route.ts",
+    file: "relay/route.ts",
     find: `failure.kind === "tls" && plainWillDo`,
     replace: `failure.kind === "tls"`,
     harm: "RELAY_TLS=verify sends mail in plain text to whoever breaks the handshake",
-    tests: ["test/transcripts/relay-setup", "test/proxy/relay-route.test.ts"],
+    tests: ["test/transcripts/relay-setup", "test/relay/route.test.ts"],
   },
   {
     name: "TLS that broke for once is given up for ever",
-    file: "proxy/plaintext-places.ts",
+    file: "relay/plaintext-places.ts",
     find: "entry === undefined || entry.until <= now",
     replace: "entry === undefined",
     harm: "one bad handshake, and all mail goes in plain text until the next start",
@@ -348,7 +348,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "TLS is not tried again where the relay insists on it",
-    file: "proxy/plaintext-places.ts",
+    file: "relay/plaintext-places.ts",
     find: "  forget(key: string): void {\n    this.#entries.delete(key);",
     replace: "  forget(key: string): void {\n    this.#entries.has(key);",
     harm: "one bad handshake, and for an hour no mail is taken by a relay that insists on TLS",
@@ -356,7 +356,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "TLS that works is blamed for what comes later",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: "    this.#tlsStage = undefined;\n",
     replace: "",
     harm: "a relay that is restarted within a mail is sent plain text for an hour",
@@ -364,7 +364,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay that closes on STARTTLS is only lost",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: `stage === undefined ? failure : { kind: "tls", stage, detail: failure.detail };`,
     replace: "failure;",
     harm: "opportunistic TLS delays all mail for ever at a relay that offers STARTTLS and has none",
@@ -372,7 +372,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "what the relay wants of us is told to the client",
-    file: "proxy/failures.ts",
+    file: "relay/failures.ts",
     find: "  if (isDemand(reply)) return relayDemands;\n",
     replace: "",
     harm: "RELAY_TLS=off, and all mail bounces at a relay that insists on TLS",
@@ -380,15 +380,15 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "resting address is never tried",
-    file: "proxy/relay-route.ts",
+    file: "relay/route.ts",
     find: "rests(relay, address, now) ? this.#lastResort :",
     replace: "rests(relay, address, now) ? [] :",
     harm: "one failed dial, and mail waits for a minute",
-    tests: ["test/proxy/relay-route.test.ts"],
+    tests: ["test/relay/route.test.ts"],
   },
   {
     name: "octets behind STARTTLS are no matter",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "} else if (this.#input.pendingOctets > 0) {\n      // CVE",
     replace: "} else if (this.#input.pendingOctets < 0) {\n      // CVE",
     harm: "injected commands are not noticed (CVE-2011-0411)",
@@ -396,7 +396,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "octets before the handshake are passed over",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: `this.#cutOff("octets between STARTTLS and the TLS handshake", now);`,
     replace: "this.#input.push(octets);",
     harm: "injected octets are not noticed (CVE-2011-0411)",
@@ -404,7 +404,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "session is not forgotten at TLS",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "    this.#dialogue.forget();\n",
     replace: "",
     harm: "what was said before TLS, by whomever, counts within (RFC 3207)",
@@ -412,7 +412,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "RSET clears nothing",
-    file: "proxy/mail-dialogue.ts",
+    file: "client/mail-dialogue.ts",
     find: `this.#transaction?.abandon("RSET", now);`,
     replace: "",
     harm: "a recipient that was taken back gets the mail",
@@ -420,7 +420,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "errors are forgiven for no mail",
-    file: "proxy/mail-dialogue.ts",
+    file: "client/mail-dialogue.ts",
     find: `if (outcome === "relayed") this.#tally.mailRelayed();`,
     replace: `if (outcome !== "unknown") this.#tally.mailRelayed();`,
     harm: "addresses can be guessed without end, with RSET between",
@@ -428,7 +428,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "declared size at the limit is too big",
-    file: "proxy/mail-dialogue.ts",
+    file: "client/mail-dialogue.ts",
     find: "(command.parameters.size ?? 0) > limit.octetsMax",
     replace: "(command.parameters.size ?? 0) >= limit.octetsMax",
     harm: "a mail of exactly the size limit is refused",
@@ -436,7 +436,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "error limit is off by one",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "tooManyErrors = this.#tally.errors >= maxErrors",
     replace: "tooManyErrors = this.#tally.errors > maxErrors",
     harm: "MAX_ERRORS=20 means 21",
@@ -444,15 +444,15 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "slots are filled back to front",
-    file: "proxy/reply-queue.ts",
+    file: "client/reply-queue.ts",
     find: "this.#slots.push(slot);",
     replace: "this.#slots.unshift(slot);",
     harm: "a client hears one recipient's answer for another",
-    tests: ["test/proxy/reply-queue.test.ts", "test/transcripts/pipelining"],
+    tests: ["test/client/reply-queue.test.ts", "test/transcripts/pipelining"],
   },
   {
     name: "relay's answer goes to the latest RCPT",
-    file: "proxy/envelope.ts",
+    file: "mail/envelope.ts",
     find: "this.#recipients.find(({ answer })",
     replace: "this.#recipients.findLast(({ answer })",
     harm: "a client hears one recipient's answer for another",
@@ -460,7 +460,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "recipient limit is off by one",
-    file: "proxy/envelope.ts",
+    file: "mail/envelope.ts",
     find: "this.#ours >= this.#policy.maxRecipients",
     replace: "this.#ours > this.#policy.maxRecipients",
     harm: "MAX_RECIPIENTS=100 means 101",
@@ -468,15 +468,15 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "answered commands stay counted",
-    file: "proxy/reply-queue.ts",
+    file: "client/reply-queue.ts",
     find: "    this.#unanswered -= 1;\n",
     replace: "",
     harm: "a session hangs after its first command",
-    tests: ["test/proxy/reply-queue.test.ts", "test/transcripts/mail"],
+    tests: ["test/client/reply-queue.test.ts", "test/transcripts/mail"],
   },
   {
     name: "client is not paused for its relay",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "(this.#transaction?.isStreaming === true && this.#relayCongested) ||",
     replace: "",
     harm: "a big mail to a slow relay fills the memory",
@@ -484,7 +484,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "client is never resumed",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: `"drained") this.#relayCongested = false;`,
     replace: `"drained") this.#relayCongested = true;`,
     harm: "a big mail to a slow relay hangs",
@@ -492,7 +492,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "commands are read ahead without limit",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "(!within && this.#input.pendingOctets > inputOctetsMax)",
     replace: "false",
     harm: "a client that never stops sending fills the memory",
@@ -500,7 +500,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "HELO may be pipelined behind",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: " || !this.#dialogue.offered.extended",
     replace: "",
     harm: "robots that do not wait for answers pass",
@@ -508,7 +508,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "silent mail data has no deadline",
-    file: "proxy/client-waits.ts",
+    file: "client/waits.ts",
     find: "return this.isPaused ? never : this.#since + dataTimeoutMs;",
     replace: "return never;",
     harm: "a client that falls silent in its mail holds a relay connection",
@@ -516,7 +516,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "time of a pause counts as slowness",
-    file: "proxy/client-waits.ts",
+    file: "client/waits.ts",
     find: "    this.#dataSince += now - (this.#pausedSince ?? now);\n",
     replace: "",
     harm: "a good client is cut off because the relay is slow",
@@ -524,7 +524,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "handshake has no deadline",
-    file: "proxy/client-waits.ts",
+    file: "client/waits.ts",
     find: "return this.#since + Math.min(handshakeMsMax, commandTimeoutMs);",
     replace: "return never;",
     harm: "clients that never finish a handshake take all the places",
@@ -532,7 +532,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "hop limit is off by one",
-    file: "proxy/witnesses.ts",
+    file: "mail/witnesses.ts",
     find: "received.count > this.#maxHops",
     replace: "received.count >= this.#maxHops",
     harm: "a mail of as many hops as may be is refused",
@@ -540,7 +540,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "postmaster is nobody",
-    file: "proxy/recipients.ts",
+    file: "mail/recipients.ts",
     find: `path.domain === "" || `,
     replace: "",
     harm: "<postmaster> is refused (RFC 5321 §4.5.1)",
@@ -548,7 +548,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "password sent as a command is logged",
-    file: "proxy/command-reader.ts",
+    file: "client/reader.ts",
     find: "shown: this.#mask.show(text)",
     replace: "shown: text",
     harm: "a client's password stands in the log",
@@ -556,7 +556,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay's reply is not searched for our password",
-    file: "proxy/relay-session.ts",
+    file: "relay/session.ts",
     find: "this.#secrets.length === 0 ? read",
     replace: "this.#secrets.length >= 0 ? read",
     harm: "a relay that repeats the password brings it into the log",
@@ -564,7 +564,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "relay's control characters reach the client",
-    file: "proxy/client-output.ts",
+    file: "client/output.ts",
     find: "this.replies.fill(slot, presentable(reply))",
     replace: "this.replies.fill(slot, reply)",
     harm: "a relay's reply steers the terminal of whoever reads it, or is longer than a strict client takes",
@@ -572,7 +572,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "NOOP keeps a relay connection",
-    file: "proxy/client-session.ts",
+    file: "client/session.ts",
     find: "if (isOfMail(command.verb)) this.#waits.progressed(now)",
     replace: "this.#waits.progressed(now)",
     harm: "a few clients that say NOOP have all relay connections for ever",
@@ -580,7 +580,7 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "scarce relay connections change no wait",
-    file: "proxy/client-waits.ts",
+    file: "client/waits.ts",
     find: "this.#surroundings.relayPressure ?",
     replace: "this.#surroundings.relayPressure && false ?",
     harm: "idle clients keep the last relay connections for five minutes each",
@@ -588,23 +588,23 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "refused credentials are tried for every mail",
-    file: "proxy/relay-route.ts",
+    file: "relay/route.ts",
     find: "      this.#pause(place, failure, now);\n",
     replace: "",
     harm: "an account at the relay is locked by thousands of logins",
-    tests: ["test/proxy/relay-route.test.ts"],
+    tests: ["test/relay/route.test.ts"],
   },
   {
     name: "all mails dial when a pause is over",
-    file: "proxy/relay-pauses.ts",
+    file: "relay/pauses.ts",
     find: "return forMs > 0 || isTried ?",
     replace: "return forMs > 0 ?",
     harm: "a relay that comes up again is met by a herd of dials",
-    tests: ["test/proxy/relay-pauses.test.ts"],
+    tests: ["test/relay/pauses.test.ts"],
   },
   {
     name: "dial that was called off keeps the turn",
-    file: "proxy/relay-route.ts",
+    file: "relay/route.ts",
     find: "for (const key of this.#tried) this.#resting.pauses.calledOff(key, this);",
     replace: "",
     harm: "a client that leaves in the wrong instant closes the relay for everybody, for good",
@@ -612,23 +612,23 @@ export const proxyMutants: readonly Mutant[] = [
   },
   {
     name: "a network may hold all relay connections",
-    file: "proxy/relay-queue.ts",
+    file: "relay/queue.ts",
     find: "if (network === undefined || !this.#isShort) return free > 0;",
     replace: "if (free > 0) return true;",
     harm: "idle clients of a few addresses keep everybody else's mail waiting",
-    tests: ["test/proxy/relay-queue.test.ts"],
+    tests: ["test/relay/queue.test.ts"],
   },
   {
     name: "EHLO offers what the relay dialled last offers",
-    file: "proxy/relay-offers.ts",
+    file: "relay/offers.ts",
     find: "const offer = known[Math.max(awake, 0)] ?? assumedOffer;",
     replace: "const offer = [...this.#offers.values()].at(-1) ?? assumedOffer;",
     harm: "mail bounces for an extension that the relay in turn offers",
-    tests: ["test/proxy/relay-offers.test.ts"],
+    tests: ["test/relay/offers.test.ts"],
   },
   {
     name: "our own mark is not heeded",
-    file: "proxy/relay-setup.ts",
+    file: "relay/setup.ts",
     find: "if (reply.lines[0]?.includes(this.#settings.loopMark))",
     replace: "if (false)",
     harm: "RELAY_HOST that leads back here uses up all relay connections for one mail",

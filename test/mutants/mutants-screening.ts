@@ -153,7 +153,7 @@ export const screeningMutants: readonly Mutant[] = [
   },
   {
     name: "deferred RCPT goes to the relay",
-    file: "proxy/mail-dialogue.ts",
+    file: "client/mail-dialogue.ts",
     find: `gate.gate === "deferred"`,
     replace: `gate.gate === "refused"`,
     harm: "whoever keeps the resolver busy opens the door for listed clients",
@@ -257,7 +257,7 @@ export const screeningMutants: readonly Mutant[] = [
   },
   {
     name: "SCREENING=observe refuses",
-    file: "proxy/client-screening.ts",
+    file: "client/screening.ts",
     find: `if (this.#settings.observe) return { gate: "open" };`,
     replace: "",
     harm: "who only wanted to look loses mail",
@@ -265,7 +265,7 @@ export const screeningMutants: readonly Mutant[] = [
   },
   {
     name: "zone's text is waited for without end",
-    file: "proxy/client-screening.ts",
+    file: "client/screening.ts",
     find: "return Math.min(this.#screen.deadline(), explained);",
     replace: "return this.#screen.deadline();",
     harm: "a listed client waits at RCPT for the text of a silent zone",
@@ -273,7 +273,7 @@ export const screeningMutants: readonly Mutant[] = [
   },
   {
     name: "caught client stays remembered",
-    file: "proxy/client-screening.ts",
+    file: "client/screening.ts",
     find: "    memory.forget(this.#facts.address, now);\n    this.#log",
     replace: "    this.#log",
     harm: "who offends after a pass is not screened for a day",
@@ -281,7 +281,7 @@ export const screeningMutants: readonly Mutant[] = [
   },
   {
     name: "RCPT does not wait for the verdict",
-    file: "proxy/client-screening.ts",
+    file: "client/screening.ts",
     find: `if (verdict === undefined) return { gate: "wait" };`,
     replace: `if (verdict === undefined) return { gate: "open" };`,
     harm: "a listed client that is quick delivers its mail",

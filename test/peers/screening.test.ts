@@ -5,7 +5,7 @@
  * Each program comes from an address of its own, and all of them at the same time.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { DnsServer } from "../net/dns-server.ts";
+import { DnsServer } from "../dns/server.ts";
 import { clients, execute, needsClients, post } from "./support/clients.ts";
 import { expectSame } from "./support/compare.ts";
 import { needsExim } from "./support/exim.ts";

@@ -1,7 +1,7 @@
 /** Admission: both limits, who is exempt from which, and that the counts are right for any order of coming and going. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { AssertionFault } from "../../src/ops/assert.ts";
+import { AssertionFault } from "../../src/lib/assert.ts";
 import { AddressSet, clientKey } from "../../src/screening/addresses.ts";
 import { Admission } from "../../src/screening/admission.ts";
 

@@ -1,5 +1,5 @@
 /** What the tests of DNSBL and greeting have in common. */
-import { type DnsblZone, dnsblZones } from "../../src/config/dnsbl-zone.ts";
+import { type DnsblZone, dnsblZones } from "../../src/config/kinds/dnsbl-zone.ts";
 import type { ZoneAnswer, ZoneFailure } from "../../src/screening/dnsbl.ts";
 
 /** Entries as an operator writes them. */

@@ -4,7 +4,7 @@
  * outcome; and afterwards the proxy is well.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { loadServerTls } from "../../src/net/tls.ts";
+import { loadServerTls } from "../../src/bun/tls.ts";
 import {
   Authority,
   behindTrace,

@@ -3,11 +3,11 @@
  * real sockets. Clients differ by their addresses, 127.0.0.x; a zone answers by name.
  */
 import { expect } from "bun:test";
-import { dnsblZones } from "../../src/config/dnsbl-zone.ts";
-import { DnsResolver } from "../../src/net/dns-resolver.ts";
-import type { TurnLimits } from "../../src/net/look-up-turns.ts";
+import { dnsblZones } from "../../src/config/kinds/dnsbl-zone.ts";
+import { DnsResolver } from "../../src/dns/resolver.ts";
+import type { TurnLimits } from "../../src/dns/look-up-turns.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
-import { addresses, DnsServer } from "../net/dns-server.ts";
+import { addresses, DnsServer } from "../dns/server.ts";
 import { eventually, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 
 export const body = "Subject: x\r\n\r\nx\r\n";

@@ -1,9 +1,9 @@
 /**
  * Somebody keeps the resolver busy, over real sockets: listed clients are not let in for that. What a zone may answer:
- * dnsbl.test.ts; whose look-up has its turn: test/net/look-up-turns.test.ts.
+ * dnsbl.test.ts; whose look-up has its turn: test/dns/look-up-turns.test.ts.
  */
 import { describe, expect, test } from "bun:test";
-import { late, nxdomain, silence, soa } from "../net/dns-server.ts";
+import { late, nxdomain, silence, soa } from "../dns/server.ts";
 import {
   atOnceMs,
   type Bench,

@@ -3,7 +3,7 @@
  * weights, and SCREENING=observe. What a zone may answer: dnsbl.test.ts.
  */
 import { describe, expect, test } from "bun:test";
-import { addresses, late, nxdomain, silence, soa, texts, truncated } from "../net/dns-server.ts";
+import { addresses, late, nxdomain, silence, soa, texts, truncated } from "../dns/server.ts";
 import {
   atOnceMs,
   body,

@@ -1,7 +1,7 @@
 /**
  * DNSBL the whole way, over real sockets: everything that a zone and its name servers may answer, and whether the
  * client's mail then goes through. What the client hears, weights, and SCREENING=observe: dnsbl-replies.test.ts;
- * verdicts by themselves: test/screening/dnsbl.test.ts; the resolver by itself: test/net/dns-resolver.test.ts.
+ * verdicts by themselves: test/screening/dnsbl.test.ts; the resolver by itself: test/dns/resolver.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
@@ -23,7 +23,7 @@ import {
   silence,
   soa,
   truncated,
-} from "../net/dns-server.ts";
+} from "../dns/server.ts";
 import {
   atOnceMs,
   listed,

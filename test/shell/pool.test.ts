@@ -3,7 +3,7 @@
  * that is only a wish; credentials that never travel in plain text.
  */
 import { describe, expect, test } from "bun:test";
-import { pressureMsMax } from "../../src/proxy/client-waits.ts";
+import { pressureMsMax } from "../../src/client/waits.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { Authority, eventually, type Script, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 

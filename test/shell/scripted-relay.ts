@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
-import type { Certificate } from "../net/support.ts";
+import type { Certificate } from "../bun/support.ts";
 
 /** "body": octets of mail data came, and their end is not among them. "handshake": a ClientHello came. */
 export type Step =

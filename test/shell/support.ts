@@ -1,10 +1,10 @@
 /**
  * The proxy in this process, over real sockets, with its log events, its timers and its clock in the test's hands.
  */
-import { BunNetwork } from "../../src/net/bun-network.ts";
-import type { Resolver } from "../../src/net/client-connection.ts";
-import { Server, type ServerSettings } from "../../src/net/server.ts";
-import { newSessionId } from "../../src/net/session-id.ts";
+import { BunNetwork } from "../../src/bun/network.ts";
+import type { Resolver } from "../../src/shell/client-connection.ts";
+import { Server, type ServerSettings } from "../../src/shell/server.ts";
+import { newSessionId } from "../../src/host/session-id.ts";
 import {
   congestedOctets,
   type Dial,
@@ -16,15 +16,15 @@ import {
   type ServerTls,
   type Socket,
   type SocketHandler,
-} from "../../src/net/socket.ts";
+} from "../../src/shell/network.ts";
 import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { PassedClients } from "../../src/screening/passed-clients.ts";
 import { ZoneHealth } from "../../src/screening/zone-health.ts";
-import { eventually } from "../net/support.ts";
+import { eventually } from "../bun/support.ts";
 import { ScriptedClient } from "./scripted-client.ts";
 
-export { Authority, descriptors, eventually, patternOctets, sha256 } from "../net/support.ts";
+export { Authority, descriptors, eventually, patternOctets, sha256 } from "../bun/support.ts";
 export { noReply, ScriptedClient } from "./scripted-client.ts";
 export { type Act, type RelayTalk, type Script, ScriptedRelay, type Step } from "./scripted-relay.ts";
 

@@ -4,8 +4,8 @@
  */
 import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
-import { BunNetwork } from "../../src/net/bun-network.ts";
-import { loadServerTls } from "../../src/net/tls.ts";
+import { BunNetwork } from "../../src/bun/network.ts";
+import { loadServerTls } from "../../src/bun/tls.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { Crowd } from "./crowd.ts";
 import {

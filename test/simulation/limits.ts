@@ -2,10 +2,10 @@
  * What has a limit, at every step: sessions, relay connections, tarpit slots, queues, timers, and how long anything may
  * take. And that nothing is left when everybody has gone.
  */
-import type { Server, ServerSettings } from "../../src/net/server.ts";
-import { closeMs, congestedOctets, type Socket } from "../../src/net/socket.ts";
-import { inputOctetsMax, turnOctetsMax } from "../../src/proxy/client-session.ts";
-import { acquireMsMax } from "../../src/proxy/transaction.ts";
+import type { Server, ServerSettings } from "../../src/shell/server.ts";
+import { closeMs, congestedOctets, type Socket } from "../../src/shell/network.ts";
+import { inputOctetsMax, turnOctetsMax } from "../../src/client/session.ts";
+import { acquireMsMax } from "../../src/mail/transaction.ts";
 import type { Clock } from "./clock.ts";
 import type { FakeNetwork } from "./network.ts";
 import type { RelayWatch } from "./relay-watch.ts";

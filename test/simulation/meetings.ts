@@ -3,8 +3,8 @@
  * writes down what it hears.
  */
 import { expect } from "bun:test";
-import type { ClientTls, ServerTls, Socket } from "../../src/net/socket.ts";
-import { Recorder } from "../net/support.ts";
+import type { ClientTls, ServerTls, Socket } from "../../src/shell/network.ts";
+import { Recorder } from "../bun/support.ts";
 import { Clock } from "./clock.ts";
 import { type Conditions, calm, type End, FakeNetwork, type Peer } from "./network.ts";
 import { Random } from "./random.ts";

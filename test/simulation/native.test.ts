@@ -5,9 +5,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
-import type { BunSocket, NativeSocket } from "../../src/net/bun-socket.ts";
-import { clientContext, loadServerTls } from "../../src/net/tls.ts";
-import { Authority, eventually } from "../net/support.ts";
+import type { BunSocket, NativeSocket } from "../../src/bun/socket.ts";
+import { clientContext, loadServerTls } from "../../src/bun/tls.ts";
+import { Authority, eventually } from "../bun/support.ts";
 import { Clock } from "./clock.ts";
 import { NativeConnection } from "./native.ts";
 import { Random } from "./random.ts";

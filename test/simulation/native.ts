@@ -1,5 +1,5 @@
 /**
- * A fake of the socket that Bun 1.4.5 hands to src/net/bun-socket.ts, over a kernel of wire.ts. Each behaviour here was
+ * A fake of the socket that Bun 1.4.5 hands to src/bun/socket.ts, over a kernel of wire.ts. Each behaviour here was
  * seen with real sockets on loopback:
  * - `write` takes a part, 0, or -1 and keeps nothing; `drain` comes when there is room, and unasked.
  * - What a handler throws goes to `error`: of ours, `drain` alone may throw.
@@ -13,7 +13,7 @@
  *   `handshake`. A broken session: `error`, then `close` without one.
  * Not here: dialling and listening (network.ts).
  */
-import type { BunSocket, NativeSocket } from "../../src/net/bun-socket.ts";
+import type { BunSocket, NativeSocket } from "../../src/bun/socket.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Random } from "./random.ts";
 import { endedInHandshake, TlsSession, type Trust } from "./tls-records.ts";
@@ -287,7 +287,7 @@ export class NativeConnection implements KernelUser {
 class FakeNative {
   data: BunSocket | undefined;
   readonly handlers: Handlers;
-  /** The one cast: the fake has those of Bun's members that bun-socket.ts uses, and no others. */
+  /** The one cast: the fake has those of Bun's members that bun/socket.ts uses, and no others. */
   readonly asNative = this as unknown as NativeSocket;
   readonly #level: "raw" | "tls";
   #connection: NativeConnection | undefined;

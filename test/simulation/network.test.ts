@@ -1,11 +1,11 @@
 /**
- * The simulated network: it fulfils the contract of src/net/socket.ts as Bun's does, and the program meets in it what
+ * The simulated network: it fulfils the contract of src/shell/network.ts as Bun's does, and the program meets in it what
  * it meets outside: short writes, late chunks, resets, half-closed peers. The same seed gives
  * the same run, and at the end nothing is left. Event by event, its sockets are compared with Bun's in native.test.ts; TLS has network-tls.test.ts.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { socketConformance } from "../net/conformance.ts";
-import { connect, eventually, type Pair, patternOctets } from "../net/support.ts";
+import { socketConformance } from "../bun/conformance.ts";
+import { connect, eventually, type Pair, patternOctets } from "../bun/support.ts";
 import { Clock } from "./clock.ts";
 import { clientTls, type Meeting, newActor, type SmallWorld, serverTls, simulated } from "./meetings.ts";
 import { FakeNetwork } from "./network.ts";

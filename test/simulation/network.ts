@@ -1,13 +1,13 @@
 /**
- * The `Network` of src/net/socket.ts in a simulated world: the real BunSocket over a fake of Bun's socket, a virtual
+ * The `Network` of src/shell/network.ts in a simulated world: the real BunSocket over a fake of Bun's socket, a virtual
  * clock, made-up name resolution; and the actors' way in, as clients that dial the program and relays that listen.
  *
  * Everything that happens is a timer of the clock: nothing happens by itself. One seed, one run.
- * It tells failures in the words of bun-network.ts. Not here: unix sockets, inherited descriptors, the bound on
+ * It tells failures in the words of bun/network.ts. Not here: unix sockets, inherited descriptors, the bound on
  * dials without an answer (abandonedDialsMax).
  */
 import { isIP, isIPv4 } from "node:net";
-import { BunSocket, type FaultHandler, plainHandlers, type SocketSystem } from "../../src/net/bun-socket.ts";
+import { BunSocket, type FaultHandler, plainHandlers, type SocketSystem } from "../../src/bun/socket.ts";
 import {
   closeMs,
   type Dial,
@@ -19,7 +19,7 @@ import {
   type Network,
   type Socket,
   type SocketHandler,
-} from "../../src/net/socket.ts";
+} from "../../src/shell/network.ts";
 import { ActorEnd, type End, type Peer } from "./actor.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { kernelQueuedOctetsOf, NativeConnection } from "./native.ts";

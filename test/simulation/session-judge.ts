@@ -5,7 +5,7 @@
  * meant them; nothing said of a relay that it did not say (relay-words.ts).
  * Not here: replies of a command (command-rules.ts), the log (outcome.ts), time (limits.ts).
  */
-import { congestedOctets } from "../../src/net/socket.ts";
+import { congestedOctets } from "../../src/shell/network.ts";
 import {
   addressOf,
   allowedReplies,

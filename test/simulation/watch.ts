@@ -18,7 +18,7 @@ import type {
   Socket,
   SocketHandler,
   TlsFacts,
-} from "../../src/net/socket.ts";
+} from "../../src/shell/network.ts";
 import type { LogEvent } from "../../src/ops/events.ts";
 
 /** Hears of one socket. */

@@ -6,8 +6,8 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import { serverSettings } from "../../src/commands/settings.ts";
-import { Server, type ServerSettings } from "../../src/net/server.ts";
-import type { ServerTls, Socket } from "../../src/net/socket.ts";
+import { Server, type ServerSettings } from "../../src/shell/server.ts";
+import type { ServerTls, Socket } from "../../src/shell/network.ts";
 import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
 import { isTrusted } from "../../src/screening/addresses.ts";
 import { configOf } from "../transcripts/world-settings.ts";

@@ -1,15 +1,15 @@
 /**
- * One client of a `World`: a client session, wired as net/client-connection.ts wires it, and in the tarpit what
- * net/tarpit.ts leaves of it; without a socket.
+ * One client of a `World`: a client session, wired as shell/client-connection.ts wires it, and in the tarpit what
+ * shell/tarpit.ts leaves of it; without a socket.
  * What the client sends while it is not read waits; it has not been lost.
  */
-import { AssertionFault } from "../../src/ops/assert.ts";
-import type { ClientAction, ClientEvent, LookupAnswer } from "../../src/proxy/client-messages.ts";
-import { ClientScreening } from "../../src/proxy/client-screening.ts";
-import { ClientSession } from "../../src/proxy/client-session.ts";
-import type { Failure } from "../../src/proxy/failures.ts";
-import type { RelayOrder, RelayReport } from "../../src/proxy/relay-messages.ts";
-import { describePlace } from "../../src/proxy/relay-route.ts";
+import { AssertionFault } from "../../src/lib/assert.ts";
+import type { ClientAction, ClientEvent, LookupAnswer } from "../../src/client/messages.ts";
+import { ClientScreening } from "../../src/client/screening.ts";
+import { ClientSession } from "../../src/client/session.ts";
+import type { Failure } from "../../src/relay/failures.ts";
+import type { RelayOrder, RelayReport } from "../../src/relay/messages.ts";
+import { describePlace } from "../../src/relay/route.ts";
 import { clientNetwork, isTrusted } from "../../src/screening/addresses.ts";
 import type { TarpitStay } from "../../src/screening/tarpit.ts";
 import type { RelayOffer } from "../../src/smtp/ehlo.ts";

@@ -2,7 +2,7 @@
  * What a `World` knows of names: each answer as the transcript told it, after its time. A name that nobody told of
  * is a fault, so a transcript also shows which names are asked for.
  */
-import type { LookupAnswer } from "../../src/proxy/client-messages.ts";
+import type { LookupAnswer } from "../../src/client/messages.ts";
 
 /** Undefined: no answer ever comes. */
 export interface ToldAnswer {

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { LookupAnswer } from "../../src/proxy/client-messages.ts";
+import type { LookupAnswer } from "../../src/client/messages.ts";
 import type { ToldAnswer } from "./dns.ts";
 
 /**

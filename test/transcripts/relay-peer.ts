@@ -1,10 +1,10 @@
 /**
- * One relay connection of a `World`: a relay session, wired as net/relay-connection.ts wires it, without a socket.
+ * One relay connection of a `World`: a relay session, wired as shell/relay-connection.ts wires it, without a socket.
  */
-import type { Failure } from "../../src/proxy/failures.ts";
-import type { RelayAction, RelayEvent, RelayReport, RelaySettings } from "../../src/proxy/relay-messages.ts";
-import { describePlace, type RelayPlace } from "../../src/proxy/relay-route.ts";
-import { RelaySession } from "../../src/proxy/relay-session.ts";
+import type { Failure } from "../../src/relay/failures.ts";
+import type { RelayAction, RelayEvent, RelayReport, RelaySettings } from "../../src/relay/messages.ts";
+import { describePlace, type RelayPlace } from "../../src/relay/route.ts";
+import { RelaySession } from "../../src/relay/session.ts";
 import type { RelayOffer } from "../../src/smtp/ehlo.ts";
 import { Outbox } from "./outbox.ts";
 import type { World } from "./world.ts";

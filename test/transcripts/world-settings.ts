@@ -2,7 +2,7 @@
 import { screeningSettings } from "../../src/commands/settings.ts";
 import { load } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/options.ts";
-import type { ScreeningSettings } from "../../src/proxy/client-screening.ts";
+import type { ScreeningSettings } from "../../src/client/screening.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 
 /** Without any of these nobody is screened, and everybody is trusted. */

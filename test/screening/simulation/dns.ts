@@ -2,7 +2,7 @@
  * Zones of the simulator: what each says of a client follows from its address; how long it takes and whether it says
  * anything is chance. `flaky.example` refuses to serve us for a while.
  */
-import type { LookupAnswer } from "../../../src/proxy/client-messages.ts";
+import type { LookupAnswer } from "../../../src/client/messages.ts";
 import type { Chance, Clock } from "./clock.ts";
 
 /** How long an answer of the zones holds: less than a client is remembered for its patience. */

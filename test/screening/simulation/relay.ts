@@ -2,8 +2,8 @@
  * A relay as a client session sees it: orders in, reports out, after a while. Now and then it defers, is lost, or
  * cannot be had. It never refuses for good, so whoever hears 5yz heard it from us.
  */
-import type { ClientEvent } from "../../../src/proxy/client-messages.ts";
-import type { RelayCommand, RelayOrder, RelayReport } from "../../../src/proxy/relay-messages.ts";
+import type { ClientEvent } from "../../../src/client/messages.ts";
+import type { RelayCommand, RelayOrder, RelayReport } from "../../../src/relay/messages.ts";
 import { noOffer, type RelayOffer } from "../../../src/smtp/ehlo.ts";
 import { reply } from "../../../src/smtp/replies.ts";
 import type { Chance, Clock } from "./clock.ts";

@@ -1,15 +1,15 @@
 /**
- * The proxy of the simulator: admission, client sessions, tarpit and memory as net/server.ts, net/client-connection.ts
- * and net/tarpit.ts put them together, over a clock and sockets of the simulator's own.
+ * The proxy of the simulator: admission, client sessions, tarpit and memory as shell/server.ts, shell/client-connection.ts
+ * and shell/tarpit.ts put them together, over a clock and sockets of the simulator's own.
  * Throws when something is not as it has to be, whatever the clients do: limits that are not kept, octets to a side
  * that is paused, a deadline that does not move, an assertion of ours.
  */
 
-import { AssertionFault } from "../../../src/ops/assert.ts";
+import { AssertionFault } from "../../../src/lib/assert.ts";
 import type { LogEvent } from "../../../src/ops/events.ts";
-import type { ClientAction, ClientEvent, SessionPolicy } from "../../../src/proxy/client-messages.ts";
-import { ClientScreening } from "../../../src/proxy/client-screening.ts";
-import { ClientSession } from "../../../src/proxy/client-session.ts";
+import type { ClientAction, ClientEvent, SessionPolicy } from "../../../src/client/messages.ts";
+import { ClientScreening } from "../../../src/client/screening.ts";
+import { ClientSession } from "../../../src/client/session.ts";
 import { clientKey, isTrusted } from "../../../src/screening/addresses.ts";
 import { Admission } from "../../../src/screening/admission.ts";
 import { TarpitSlots as Slots, type TarpitSlots, type TarpitStay } from "../../../src/screening/tarpit.ts";

@@ -1,0 +1,137 @@
+/**
+ * What passes between a client session and the others: policy, facts and events in; actions out. Data only.
+ * The session itself is session.ts; who performs the actions is shell/client-connection.ts.
+ */
+import type { LogEvent } from "../ops/events.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
+import type { BareNewline } from "../smtp/mail-data.ts";
+import type { Failure } from "../relay/failures.ts";
+import type { RecipientRules } from "../mail/recipients.ts";
+import type { RelayOrder, RelayReport } from "../relay/messages.ts";
+
+/** The operator's choices, fixed for the life of the program. */
+export interface SessionPolicy extends RecipientRules {
+  readonly serverName: string;
+  /** Random, one for the life of the program: how a relay session finds out that it leads back here. */
+  readonly loopMark: string;
+  readonly starttlsOffered: boolean;
+  readonly bareNewline: BareNewline;
+  readonly maxMessageOctets: number;
+  readonly maxRecipients: number;
+  readonly maxErrors: number;
+  readonly maxHops: number;
+  readonly commandTimeoutMs: number;
+  readonly dataTimeoutMs: number;
+  /** Octets a second of mail data; 0: any rate will do. */
+  readonly minDataRate: number;
+  /** Emit `dialogue` events. They cost, so they are made only when somebody reads them. */
+  readonly logDialogue: boolean;
+}
+
+/** What all sessions share and the shell keeps up to date. */
+export interface Surroundings {
+  /** What the relay offers whose turn it is now (relay/offers.ts). */
+  readonly relayOffer: RelayOffer;
+  /** Relay connections are scarce. Whoever changes it asks each session for its deadline again. */
+  readonly relayPressure: boolean;
+  /** Unix time in milliseconds at `now` = 0. */
+  readonly unixEpochMs: number;
+}
+
+export interface ClientFacts {
+  /** Unique in the log: an atom of RFC 5322. */
+  readonly session: string;
+  /** Normalised IPv4 or IPv6 address; "" for a unix socket. */
+  readonly address: string;
+  /** In TRUSTED_CLIENTS: neither screened nor limited. */
+  readonly isTrusted: boolean;
+}
+
+export interface TlsAgreement {
+  readonly version: string;
+  readonly cipher: string;
+}
+
+/** Who sends, as the transaction's trace and log line need it. */
+export interface TransactionOrigin extends ClientFacts {
+  readonly id: string;
+  readonly heloName: string;
+  readonly extended: boolean;
+  readonly tls: TlsAgreement | undefined;
+  /** Unix time in milliseconds at `now` = 0, for the date of the trace line. */
+  readonly unixEpochMs: number;
+}
+
+/** What became of a look-up; addresses for A, texts for TXT. */
+export type LookupAnswer =
+  | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
+  | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
+  | ({ readonly kind: "none" } & AnswerAge)
+  /** Nobody was asked so far, for want of room here. The answer may still follow. */
+  | { readonly kind: "busy"; readonly reason: string }
+  /** `server`: the one that said so, "host:port"; undefined: none did. */
+  | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
+
+interface AnswerAge {
+  /** How long it still holds. */
+  readonly ttlMs: number;
+  /** Nobody was asked for it now. */
+  readonly cached?: true;
+}
+
+export type ClientEvent =
+  | { readonly type: "connected" }
+  | { readonly type: "octets"; readonly octets: Buffer }
+  /** FIN: the client says nothing more, but may listen. */
+  | { readonly type: "ended" }
+  | { readonly type: "closed"; readonly reason: string }
+  | { readonly type: "secured"; readonly tls: TlsAgreement }
+  | { readonly type: "handshake-failed"; readonly reason: string }
+  /** Replies pile up, for the client does not read; and: it read them. */
+  | { readonly type: "congested" }
+  | { readonly type: "drained" }
+  /** The answers to `acquire`. */
+  | { readonly type: "attached"; readonly relay: RelayFacts }
+  | { readonly type: "unavailable"; readonly failure: Failure }
+  | { readonly type: "relay"; readonly report: RelayReport }
+  | {
+      readonly type: "looked-up";
+      readonly record: "A" | "TXT";
+      readonly zone: string;
+      readonly answer: LookupAnswer;
+    }
+  | { readonly type: "time" }
+  /** SIGTERM: no new transaction; and: its grace is over, end now. */
+  | { readonly type: "shutdown" }
+  | { readonly type: "grace-over" }
+  /** An assertion of ours failed in this session. */
+  | { readonly type: "fault" };
+
+export interface RelayFacts {
+  /** "host:port [address]", for the log. */
+  readonly name: string;
+  readonly offer: RelayOffer;
+  readonly tls: TlsAgreement | undefined;
+  /** It has served a mail before. */
+  readonly reused: boolean;
+}
+
+export type ClientAction =
+  | { readonly type: "write"; readonly octets: Buffer }
+  /** Start TLS as server, once what was written is out. */
+  | { readonly type: "secure" }
+  /** Orderly: what was written still goes out. */
+  | { readonly type: "close" }
+  | { readonly type: "terminate" }
+  /** Hand the client over to the tarpit, which sends it these octets slowly and closes it. */
+  | { readonly type: "tarpit"; readonly octets: Buffer }
+  | { readonly type: "look-up"; readonly record: "A" | "TXT"; readonly zone: string; readonly name: string }
+  /** The session gives up these octets and all slices of them. */
+  | { readonly type: "spent"; readonly octets: Buffer }
+  | { readonly type: "pause" }
+  | { readonly type: "resume" }
+  /** Ask for a relay connection: answered by `attached` or `unavailable`. `fresh`: none that was used before. */
+  | { readonly type: "acquire"; readonly fresh: boolean }
+  /** To the relay connection. `release` and `drop` end the tie; before `attached` they take the request back. */
+  | { readonly type: "relay"; readonly order: RelayOrder }
+  | { readonly type: "log"; readonly event: LogEvent };
