@@ -1,5 +1,5 @@
 /**
- * The gate of coverage: every line and every function of the pure core (src/smtp, src/proxy, src/screening) is run by
+ * The gate of coverage: every line and every function of the pure core (client, mail, relay, screening, smtp) is run by
  * its own tests. `bun test/coverage.ts` prints a table; it ends with 1 and names file and lines where something is not
  * run, where a file is not even loaded, or where a test fails.
  *
@@ -14,8 +14,8 @@ import { join } from "node:path";
 import { Glob } from "bun";
 
 const root = join(import.meta.dir, "..");
-const folders = ["src/smtp", "src/proxy", "src/screening"];
-const tests = ["test/smtp", "test/proxy", "test/screening", "test/transcripts"];
+const folders = ["src/client", "src/mail", "src/relay", "src/screening", "src/smtp"];
+const tests = ["client", "mail", "relay", "screening", "smtp", "transcripts"].map((name) => `test/${name}`);
 const withoutEveryCut = "^(?!.*each packet cut in two at every place)";
 const runMsMax = 180_000;
 

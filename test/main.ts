@@ -12,7 +12,19 @@ import { Glob } from "bun";
 const root = join(import.meta.dir, "..");
 const besides = ["peers"];
 /** The slowest first. */
-const computing = ["transcripts", "screening", "smtp", "fuzz", "config", "proxy", "ops", "mutants", "lib"];
+const computing = [
+  "transcripts",
+  "screening",
+  "smtp",
+  "fuzz",
+  "config",
+  "client",
+  "mail",
+  "relay",
+  "ops",
+  "mutants",
+  "lib",
+];
 const nameColumns = 14;
 
 interface Result {

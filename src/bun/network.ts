@@ -24,19 +24,9 @@
 import { lookup } from "node:dns/promises";
 import { lstatSync, unlinkSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";
+import { isDeserted, isUnixSocket, kernelQueuedOctets, setBacklog } from "../host/libc.ts";
 import { afterWait, explainCode, explainError } from "../lib/errors.ts";
 import { formatHostPort } from "../lib/host-port.ts";
-import { AlarmClock } from "./alarm-clock.ts";
-import {
-  BunSocket,
-  type FaultHandler,
-  type NativeSocket,
-  plainHandlers,
-  type SocketSystem,
-} from "./socket.ts";
-import { DescriptorGuard, type DescriptorLimit, openDescriptors, type Whose } from "./descriptor-guard.ts";
-import { isDeserted, isUnixSocket, kernelQueuedOctets, setBacklog } from "../host/libc.ts";
-import { type ListenerPlace, type NativeListener, PausableListener } from "./pausable-listener.ts";
 import {
   closeMs,
   type Dial,
@@ -49,6 +39,16 @@ import {
   type Socket,
   type SocketHandler,
 } from "../shell/network.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import { DescriptorGuard, type DescriptorLimit, openDescriptors, type Whose } from "./descriptor-guard.ts";
+import { type ListenerPlace, type NativeListener, PausableListener } from "./pausable-listener.ts";
+import {
+  BunSocket,
+  type FaultHandler,
+  type NativeSocket,
+  plainHandlers,
+  type SocketSystem,
+} from "./socket.ts";
 
 type Native = BunSocket | undefined;
 

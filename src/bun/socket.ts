@@ -1,6 +1,6 @@
 /**
  * One stream socket of the contract in shell/network.ts, over a socket of Bun's. With network.ts and, for questions to
- * name servers, dns/transport.ts, what knows Bun's TCP and its traps; each of them has a test in test/net/.
+ * name servers, dns/transport.ts, what knows Bun's TCP and its traps; each of them has a test in test/bun/.
  *
  * No event is called from within a method: whoever calls `terminate()` or `flush()` is not called back before it
  * returns. A throw in a handler is our own fault: it goes to `onFault`, and that socket alone is terminated.
@@ -22,9 +22,8 @@
  */
 
 import { isIP } from "node:net";
-import { codeOf, explainCode, explainError, explainTlsFailure, oneLine } from "../lib/errors.ts";
 import { assert } from "../lib/assert.ts";
-import { giveBack, noteReceived } from "./received-memory.ts";
+import { codeOf, explainCode, explainError, explainTlsFailure, oneLine } from "../lib/errors.ts";
 import {
   type ClientTls,
   congestedOctets,
@@ -33,6 +32,7 @@ import {
   type Socket,
   type SocketHandler,
 } from "../shell/network.ts";
+import { giveBack, noteReceived } from "./received-memory.ts";
 import { clientContext } from "./tls.ts";
 
 /** Hears of a handler that threw. `socket` is missing where the throw was in a timer's or a dial's callback. */

@@ -9,27 +9,20 @@
  * RFC 5321 §4.1.1, §4.1.4.
  */
 import { assert } from "../lib/assert.ts";
+import type { ClientFacts, Slot, TlsAgreement, TransactionOrigin } from "../mail/messages.ts";
+import { sizeLimit } from "../mail/size-limit.ts";
+import { Transaction, type TransactionHost } from "../mail/transaction.ts";
 import type { LogEvent, Outcome } from "../ops/events.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Command } from "../smtp/commands.ts";
 import type { Offered } from "../smtp/parameters.ts";
 import type { Reply } from "../smtp/replies.ts";
-import type {
-  ClientAction,
-  ClientFacts,
-  SessionPolicy,
-  Surroundings,
-  TlsAgreement,
-  TransactionOrigin,
-} from "./messages.ts";
-import type { ClientOutput } from "./output.ts";
-import type { Gate } from "./screening.ts";
-import type { MalformedCommand, ReadCommand } from "./reader.ts";
+import type { ClientAction, SessionPolicy, Surroundings } from "./messages.ts";
 import { answerGreeting, nothingOffered } from "./offer.ts";
-import type { Slot } from "./reply-queue.ts";
+import type { ClientOutput } from "./output.ts";
+import type { MalformedCommand, ReadCommand } from "./reader.ts";
+import type { Gate } from "./screening.ts";
 import type { SessionTally } from "./tally.ts";
-import { sizeLimit } from "../mail/size-limit.ts";
-import { Transaction, type TransactionHost } from "../mail/transaction.ts";
 
 /** All but those that are the session's own. */
 type DialogueCommand = Exclude<Command, { verb: "STARTTLS" | "QUIT" }> | MalformedCommand;

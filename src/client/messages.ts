@@ -2,24 +2,18 @@
  * What passes between a client session and the others: policy, facts and events in; actions out. Data only.
  * The session itself is session.ts; who performs the actions is shell/client-connection.ts.
  */
-import type { LogEvent } from "../ops/events.ts";
-import type { RelayOffer } from "../smtp/ehlo.ts";
-import type { BareNewline } from "../smtp/mail-data.ts";
+
+import type { MailAction, MailPolicy, RelayFacts, TlsAgreement } from "../mail/messages.ts";
 import type { Failure } from "../relay/failures.ts";
-import type { RecipientRules } from "../mail/recipients.ts";
-import type { RelayOrder, RelayReport } from "../relay/messages.ts";
+import type { RelayReport } from "../relay/messages.ts";
+import type { RelayOffer } from "../smtp/ehlo.ts";
 
 /** The operator's choices, fixed for the life of the program. */
-export interface SessionPolicy extends RecipientRules {
-  readonly serverName: string;
+export interface SessionPolicy extends MailPolicy {
   /** Random, one for the life of the program: how a relay session finds out that it leads back here. */
   readonly loopMark: string;
   readonly starttlsOffered: boolean;
-  readonly bareNewline: BareNewline;
-  readonly maxMessageOctets: number;
-  readonly maxRecipients: number;
   readonly maxErrors: number;
-  readonly maxHops: number;
   readonly commandTimeoutMs: number;
   readonly dataTimeoutMs: number;
   /** Octets a second of mail data; 0: any rate will do. */
@@ -35,30 +29,6 @@ export interface Surroundings {
   /** Relay connections are scarce. Whoever changes it asks each session for its deadline again. */
   readonly relayPressure: boolean;
   /** Unix time in milliseconds at `now` = 0. */
-  readonly unixEpochMs: number;
-}
-
-export interface ClientFacts {
-  /** Unique in the log: an atom of RFC 5322. */
-  readonly session: string;
-  /** Normalised IPv4 or IPv6 address; "" for a unix socket. */
-  readonly address: string;
-  /** In TRUSTED_CLIENTS: neither screened nor limited. */
-  readonly isTrusted: boolean;
-}
-
-export interface TlsAgreement {
-  readonly version: string;
-  readonly cipher: string;
-}
-
-/** Who sends, as the transaction's trace and log line need it. */
-export interface TransactionOrigin extends ClientFacts {
-  readonly id: string;
-  readonly heloName: string;
-  readonly extended: boolean;
-  readonly tls: TlsAgreement | undefined;
-  /** Unix time in milliseconds at `now` = 0, for the date of the trace line. */
   readonly unixEpochMs: number;
 }
 
@@ -107,16 +77,8 @@ export type ClientEvent =
   /** An assertion of ours failed in this session. */
   | { readonly type: "fault" };
 
-export interface RelayFacts {
-  /** "host:port [address]", for the log. */
-  readonly name: string;
-  readonly offer: RelayOffer;
-  readonly tls: TlsAgreement | undefined;
-  /** It has served a mail before. */
-  readonly reused: boolean;
-}
-
 export type ClientAction =
+  | MailAction
   | { readonly type: "write"; readonly octets: Buffer }
   /** Start TLS as server, once what was written is out. */
   | { readonly type: "secure" }
@@ -126,12 +88,5 @@ export type ClientAction =
   /** Hand the client over to the tarpit, which sends it these octets slowly and closes it. */
   | { readonly type: "tarpit"; readonly octets: Buffer }
   | { readonly type: "look-up"; readonly record: "A" | "TXT"; readonly zone: string; readonly name: string }
-  /** The session gives up these octets and all slices of them. */
-  | { readonly type: "spent"; readonly octets: Buffer }
   | { readonly type: "pause" }
-  | { readonly type: "resume" }
-  /** Ask for a relay connection: answered by `attached` or `unavailable`. `fresh`: none that was used before. */
-  | { readonly type: "acquire"; readonly fresh: boolean }
-  /** To the relay connection. `release` and `drop` end the tie; before `attached` they take the request back. */
-  | { readonly type: "relay"; readonly order: RelayOrder }
-  | { readonly type: "log"; readonly event: LogEvent };
+  | { readonly type: "resume" };

@@ -7,11 +7,12 @@
  * theirs; to compare addresses, which a translation of addresses on the way back hides.
  * RFC 5321 §4.1.1.1; RFC 1870; RFC 2034; RFC 2920; RFC 3207; RFC 3461; RFC 6152; RFC 6531.
  */
+
+import { sizeLimit } from "../mail/size-limit.ts";
 import { ehloAccepted, heloAccepted } from "../smtp/catalogue.ts";
 import type { Offered } from "../smtp/parameters.ts";
 import type { Reply } from "../smtp/replies.ts";
 import type { SessionPolicy, Surroundings } from "./messages.ts";
-import { sizeLimit } from "../mail/size-limit.ts";
 
 export const nothingOffered: Offered = { extended: false, smtputf8: false, dsn: false };
 

@@ -4,11 +4,13 @@
  * said, written to the log's dialogue. So the `>` lines of the log are what the client was told.
  * Not here: when something is said (session.ts).
  */
+
+import type { ClientFacts, Slot } from "../mail/messages.ts";
 import type { LogEvent } from "../ops/events.ts";
 import { describeReply, formatBeginning, formatReply, presentable, type Reply } from "../smtp/replies.ts";
-import type { ClientAction, ClientFacts } from "./messages.ts";
+import type { ClientAction } from "./messages.ts";
 import type { ReadCommand } from "./reader.ts";
-import { ReplyQueue, type Slot } from "./reply-queue.ts";
+import { ReplyQueue } from "./reply-queue.ts";
 import type { SessionTally } from "./tally.ts";
 
 export class ClientOutput {

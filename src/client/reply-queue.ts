@@ -7,12 +7,8 @@
  * RFC 2920 §3.1 (a server answers in order).
  */
 import { assert } from "../lib/assert.ts";
+import type { Slot } from "../mail/messages.ts";
 import type { Reply } from "../smtp/replies.ts";
-
-/** The place of one reply. */
-export interface Slot {
-  reply: Reply | undefined;
-}
 
 export const slotsMax = 256;
 

@@ -10,6 +10,7 @@
  */
 
 import type { DnsblZone } from "../config/kinds/dnsbl-zone.ts";
+import type { ClientFacts } from "../mail/messages.ts";
 import { type DnsblMatch, DnsblScore, type ZoneNews } from "../screening/dnsbl.ts";
 import { explanation } from "../screening/dnsbl-zones.ts";
 import { exemptFromAll, Screen, type ScreenRules, type Verdict } from "../screening/greeting.ts";
@@ -25,7 +26,7 @@ import {
 } from "../smtp/catalogue.ts";
 import { maskOctetsOfClient } from "../smtp/masking.ts";
 import type { Reply } from "../smtp/replies.ts";
-import type { ClientFacts, LookupAnswer } from "./messages.ts";
+import type { LookupAnswer } from "./messages.ts";
 import type { ClientOutput } from "./output.ts";
 
 /** What the screenings of all clients share. */

@@ -14,23 +14,17 @@
  * RFC 5321 §3, §4.1, §4.3; RFC 2920; RFC 3207.
  */
 import { unreachable } from "../lib/assert.ts";
+import type { ClientFacts, TlsAgreement } from "../mail/messages.ts";
+import type { Transaction } from "../mail/transaction.ts";
 import * as catalogue from "../smtp/catalogue.ts";
 import type { Reply } from "../smtp/replies.ts";
-import type {
-  ClientAction,
-  ClientEvent,
-  ClientFacts,
-  SessionPolicy,
-  Surroundings,
-  TlsAgreement,
-} from "./messages.ts";
-import { ClientOutput } from "./output.ts";
-import { type ClientScreening, errorLimitReached, type Gate, type Offence } from "./screening.ts";
-import { ClientWaits, type WaitState } from "./waits.ts";
-import { CommandReader, type ReadCommand } from "./reader.ts";
 import { isOfMail, MailDialogue } from "./mail-dialogue.ts";
+import type { ClientAction, ClientEvent, SessionPolicy, Surroundings } from "./messages.ts";
+import { ClientOutput } from "./output.ts";
+import { CommandReader, type ReadCommand } from "./reader.ts";
+import { type ClientScreening, errorLimitReached, type Gate, type Offence } from "./screening.ts";
 import { SessionTally } from "./tally.ts";
-import type { Transaction } from "../mail/transaction.ts";
+import { ClientWaits, type WaitState } from "./waits.ts";
 
 /** Commands read ahead of their execution; with more than that the client is paused. */
 export const inputOctetsMax = 64 * 1024;

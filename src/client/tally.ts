@@ -6,8 +6,9 @@
  * too, but it did nothing wrong, so it is not held in the tarpit.
  * What follows from too many is session.ts's. A mail that is relayed begins all counts anew.
  */
+
+import type { ClientFacts, TlsAgreement } from "../mail/messages.ts";
 import type { LogEvent } from "../ops/events.ts";
-import type { ClientFacts, TlsAgreement } from "./messages.ts";
 
 /** Commands of no use that a client may send for each mail that is relayed; further ones count as errors. */
 export const junkCommandsMax = 100;

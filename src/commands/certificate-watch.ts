@@ -6,9 +6,9 @@
  * Not here: reading and matching the files (bun/tls.ts); when a reload is due (serve.ts).
  */
 
-import type { ServerTls } from "../shell/network.ts";
 import { type CertificateFacts, type LoadedServerTls, loadServerTls } from "../bun/tls.ts";
 import type { LogEvent } from "../ops/events.ts";
+import type { ServerTls } from "../shell/network.ts";
 
 const dayMs = 86_400_000;
 export const lookMs = 3_600_000;

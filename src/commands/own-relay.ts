@@ -7,8 +7,8 @@
  */
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
-import type { ListenTarget, Network } from "../shell/network.ts";
 import type { RelayHost } from "../relay/route.ts";
+import type { ListenTarget, Network } from "../shell/network.ts";
 
 /** A name server that is silent holds the start up no longer. */
 const resolveMsMax = 2_000;

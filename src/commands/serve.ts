@@ -4,25 +4,27 @@
  * stop listening and let transactions in progress end within SHUTDOWN_GRACE; a second one ends that grace.
  * Exit status: 0 after a signal, 1 if it could not listen, 78 if the configuration is at fault.
  */
+
+import { collectYoung } from "../bun/collector.ts";
+import { BunNetwork } from "../bun/network.ts";
+import { type LoadedServerTls, loadServerTls } from "../bun/tls.ts";
 import { describe } from "../config/findings.ts";
 import { apart } from "../config/listening.ts";
 import type { Config } from "../config/options.ts";
-import { BunNetwork } from "../bun/network.ts";
-import { descriptorReserve, tooFewDescriptors } from "./descriptors.ts";
 import { raiseDescriptorLimit } from "../host/libc.ts";
 import { logSink } from "../host/log-sink.ts";
-import { Server } from "../shell/server.ts";
 import { newSessionId } from "../host/session-id.ts";
-import { type Shell, stackOf } from "../shell/shell.ts";
-import type { ListenTarget } from "../shell/network.ts";
 import { forgetInheritedSockets, inheritedSockets } from "../host/systemd.ts";
-import { type LoadedServerTls, loadServerTls } from "../bun/tls.ts";
 import { EventLog } from "../ops/event-log.ts";
 import type { LogEvent } from "../ops/events.ts";
 import { Log } from "../ops/log.ts";
 import { clientKey } from "../screening/addresses.ts";
+import type { ListenTarget } from "../shell/network.ts";
+import { Server } from "../shell/server.ts";
+import { type Shell, stackOf } from "../shell/shell.ts";
 import { commit, version } from "../version.ts";
 import { CertificateWatch, lookMs } from "./certificate-watch.ts";
+import { descriptorReserve, tooFewDescriptors } from "./descriptors.ts";
 import { addressesOfThisHost, findOwnRelays } from "./own-relay.ts";
 import { type Running, reload } from "./reload.ts";
 import { exitConfig, explainStart, loadOrLog, nameServers, resolverOf, serverSettings } from "./settings.ts";
@@ -132,7 +134,7 @@ function makeShell(events: EventLog): Shell & { readonly network: BunNetwork } {
   const network = new BunNetwork((error) =>
     write({ event: "fault", session: undefined, stack: stackOf(error) }),
   );
-  return { network, log: write, newSessionId };
+  return { network, log: write, newSessionId, collectYoung };
 }
 
 /** Raises the limit as far as it goes, tells if that is not far enough for the options, and has it kept. */

@@ -5,24 +5,24 @@
  */
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { loadAuthorities } from "../bun/tls.ts";
+import type { SessionPolicy } from "../client/messages.ts";
+import type { ScreeningSettings } from "../client/screening.ts";
 import { describe, type Finding } from "../config/findings.ts";
 import { load, type Sources } from "../config/load.ts";
 import { type Config, OPTIONS } from "../config/options.ts";
+import { serversOf } from "../dns/resolv-conf.ts";
 import { DnsResolver } from "../dns/resolver.ts";
 import type { DnsServer } from "../dns/transport.ts";
-import type { PoolSettings } from "../shell/relay-pool.ts";
-import { serversOf } from "../dns/resolv-conf.ts";
-import type { ServerSettings } from "../shell/server.ts";
 import { newSessionId } from "../host/session-id.ts";
-import { loadAuthorities } from "../bun/tls.ts";
 import { type LogEvent, logLine } from "../ops/events.ts";
 import { formatLine, type LogFormat } from "../ops/log.ts";
-import type { SessionPolicy } from "../client/messages.ts";
-import type { ScreeningSettings } from "../client/screening.ts";
 import type { RelaySettings } from "../relay/messages.ts";
 import { AddressSet } from "../screening/addresses.ts";
 import { PassedClients } from "../screening/passed-clients.ts";
 import { ZoneHealth } from "../screening/zone-health.ts";
+import type { PoolSettings } from "../shell/relay-pool.ts";
+import type { ServerSettings } from "../shell/server.ts";
 import { complain } from "./print.ts";
 
 /** sysexits.h: EX_CONFIG. systemd is told not to restart on it. */

@@ -6,9 +6,9 @@
  * Rejected: citty's own parser, which takes unknown flags and flags without a value.
  */
 import type { Finding } from "./findings.ts";
+import { quote } from "./kinds/values.ts";
 import { flagOf, isSet, OPTIONS, PROPERTIES, type Property, propertyOf } from "./options.ts";
 import { nearMiss } from "./spelling.ts";
-import { quote } from "./kinds/values.ts";
 
 export interface Arguments {
   readonly options: ReadonlyMap<Property, string>;

@@ -6,10 +6,10 @@
  */
 import type { Finding } from "./findings.ts";
 import { listenAddress } from "./kinds/hosts.ts";
+import { quote } from "./kinds/values.ts";
 import { doubled } from "./listening.ts";
 import { OPTIONS, type Property, type Values } from "./options.ts";
 import { doubts } from "./recipient-pattern.ts";
-import { quote } from "./kinds/values.ts";
 
 export interface Findings {
   readonly faults: readonly Finding[];

@@ -5,8 +5,9 @@
  * writes `0.0.0.0:25 [::]:25` wants a socket for each family (IPV6_V6ONLY, ipv6(7)).
  * Not here: how one address is written (config/kinds/hosts.ts), listening (net/).
  */
-import type { ListenAddress } from "./kinds/hosts.ts";
+
 import { addressOctets } from "../lib/ip.ts";
+import type { ListenAddress } from "./kinds/hosts.ts";
 
 export type ListenPlace = ListenAddress & { readonly ipv6Only?: true };
 

@@ -9,13 +9,15 @@
  * Not here: how flags and files are written (arguments.ts, env-file.ts), kinds (config/kinds/values.ts, config/kinds/hosts.ts), rules between options
  * (checks.ts), and the exit status 78 (commands/settings.ts).
  */
-import { explainError } from "../lib/errors.ts";
+
 import { assert } from "../lib/assert.ts";
+import { explainError } from "../lib/errors.ts";
 import { doubt, parseArguments } from "./arguments.ts";
 import { checkTogether } from "./checks.ts";
 import { parseEnvFile } from "./env-file.ts";
 import type { Finding } from "./findings.ts";
 import { domainName } from "./kinds/hosts.ts";
+import { quote, secret, visible } from "./kinds/values.ts";
 import {
   type Config,
   isComplete,
@@ -28,7 +30,6 @@ import {
   type Values,
 } from "./options.ts";
 import { nearMiss } from "./spelling.ts";
-import { quote, secret, visible } from "./kinds/values.ts";
 
 /** Everything of the process that loading looks at. */
 export interface Surroundings {

@@ -8,7 +8,7 @@
  */
 import { dnsblZones } from "./kinds/dnsbl-zone.ts";
 import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "./kinds/hosts.ts";
-import { network } from "../lib/ip.ts";
+import { network } from "./kinds/networks.ts";
 import {
   choice,
   DAY_MS,

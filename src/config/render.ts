@@ -3,10 +3,11 @@
  * the configuration as `smtpproxy check` shows it. Pure; a secret's text appears nowhere.
  * Not here: writing files (write-generated.ts), help of the other subcommands (main.ts).
  */
+
+import { visible } from "./kinds/values.ts";
 import type { Sources } from "./load.ts";
 import type { Values } from "./options.ts";
 import { type Config, flagOf, OPTIONS, type Option, PROPERTIES, type Property, SECTIONS } from "./options.ts";
-import { visible } from "./kinds/values.ts";
 
 const WIDTH_COLUMNS = 80;
 const NO_BREAK = "\u00A0";

@@ -18,14 +18,8 @@
 import { encode, RECURSION_DESIRED } from "dns-packet";
 import { type DnsAnswer, type DnsType, readAnswer, trouble } from "./answer.ts";
 import { DnsCache } from "./cache.ts";
-import {
-  type AskFailure,
-  type Asking,
-  type DnsServer,
-  DnsTransport,
-  describeServer,
-} from "./transport.ts";
 import { LookUpTurns, type Turn, type TurnLimits } from "./look-up-turns.ts";
+import { type AskFailure, type Asking, type DnsServer, DnsTransport, describeServer } from "./transport.ts";
 
 export interface DnsSettings {
   readonly servers: readonly DnsServer[];

@@ -11,8 +11,8 @@
  */
 
 import { visible } from "../config/kinds/values.ts";
-import { describeSocket } from "./libc.ts";
 import type { ListenTarget } from "../shell/network.ts";
+import { describeSocket } from "./libc.ts";
 
 export type Environment = Record<string, string | undefined>;
 export type InheritedTarget = Extract<ListenTarget, { readonly fd: number }>;

@@ -1,13 +1,11 @@
 /**
- * IP addresses as octets, and networks of them as operators write them: `192.0.2.0/24`, `2001:db8::/32`, `::1`.
- * Contract, and what all kinds share: config/kinds/values.ts. `::ffff:192.0.2.1` is 192.0.2.1 everywhere, because a listener for
- * both families shows IPv4 clients in that way.
- * Not here: whether an address is in a set of networks (screening/addresses.ts).
- * Rejected: `10.1.2.3/8`. Either the address or the length is a typing error, so both readings are guesses.
+ * IP addresses as octets, and networks of them. `::ffff:192.0.2.1` is 192.0.2.1 everywhere, because a listener for both
+ * families shows IPv4 clients in that way.
+ * Not here: networks as operators write them (config/kinds/networks.ts); whether an address is in a set of networks
+ * (screening/addresses.ts).
  * RFC 4291 §2.2, §2.3; RFC 4632 §3.1.
  */
 import ipaddr from "ipaddr.js";
-import { failure, type Kind, quote, success } from "../config/kinds/values.ts";
 
 /** 4 or 16 of them, in network order. */
 export type AddressOctets = readonly number[];
@@ -18,7 +16,7 @@ export interface Network {
   readonly prefixBits: number;
 }
 
-const OCTET_BITS = 8;
+export const OCTET_BITS = 8;
 const IPV6_OCTETS = 16;
 /** ::ffff:0:0/96. RFC 4291 §2.5.5.2 */
 const MAPPED_PREFIX: AddressOctets = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
@@ -49,7 +47,7 @@ function dottedQuad(text: string): AddressOctets | undefined {
 }
 
 /** As they are written. ipaddr.js takes octal for a dotted tail and gets “::1.2.3.4” wrong, so it never sees one. */
-function writtenOctets(text: string): AddressOctets | undefined {
+export function writtenOctets(text: string): AddressOctets | undefined {
   const quad = dottedQuad(text);
   if (quad !== undefined) return quad;
   const [, head, tail] = /^(.*:)([0-9.]+\.[0-9.]+)$/.exec(text) ?? [];
@@ -65,7 +63,7 @@ function ipv6Octets(text: string): AddressOctets | undefined {
   return ipaddr.IPv6.parse(text).toByteArray();
 }
 
-function unmapped({ octets, prefixBits }: Network): Network {
+export function unmapped({ octets, prefixBits }: Network): Network {
   const mapped =
     octets.length === IPV6_OCTETS &&
     prefixBits >= OCTET_BITS * MAPPED_PREFIX.length &&
@@ -89,37 +87,3 @@ export function maskOctets(octets: AddressOctets, prefixBits: number): AddressOc
 export function formatAddress(octets: AddressOctets): string {
   return ipaddr.fromByteArray([...octets]).toString();
 }
-
-function formatNetwork({ octets, prefixBits }: Network): string {
-  const address = formatAddress(octets);
-  return prefixBits === OCTET_BITS * octets.length ? address : `${address}/${prefixBits}`;
-}
-
-/** An address, or an address and the length of its prefix (CIDR). */
-export const network: Kind<Network> = {
-  placeholder: "CIDR",
-  parse(text) {
-    const [, address = "", bitsText] = /^([^/%]+)(?:\/(0|[1-9][0-9]{0,2}))?$/.exec(text) ?? [];
-    const octets = writtenOctets(address);
-    if (octets === undefined) {
-      return failure(
-        `must be an address or a network such as 192.0.2.0/24 or 2001:db8::/32, not ${quote(text)}`,
-      );
-    }
-    const bitsMax = OCTET_BITS * octets.length;
-    const prefixBits = bitsText === undefined ? bitsMax : Number(bitsText);
-    if (prefixBits > bitsMax) {
-      return failure(`must have at most ${bitsMax} bits in the prefix of ${quote(text)}`);
-    }
-    const masked = maskOctets(octets, prefixBits);
-    if (masked.some((octet, index) => octet !== octets[index])) {
-      const meant = formatNetwork({ octets: masked, prefixBits });
-      return failure(
-        `must have no bits set behind the prefix of ${quote(text)}; ${meant} is the whole network`,
-      );
-    }
-    const value = unmapped({ octets, prefixBits });
-    return success(Object.freeze({ ...value, octets: Object.freeze([...value.octets]) }));
-  },
-  format: formatNetwork,
-};

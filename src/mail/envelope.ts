@@ -13,9 +13,9 @@ import { tooManyRecipients, utf8AddressRefused } from "../smtp/catalogue.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
 import { formatPath, isAscii, type Mailbox, type ReversePath } from "../smtp/paths.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
-import type { SessionPolicy, TransactionOrigin } from "../client/messages.ts";
+
+import type { MailPolicy, Slot, TransactionOrigin } from "./messages.ts";
 import { judgeRecipient, type RecipientVerdict, withAddress } from "./recipients.ts";
-import type { Slot } from "../client/reply-queue.ts";
 
 /** Who refused a recipient: our rules or screening, the relay in its own words, or trouble between us and it. */
 export type Refuser = "rules" | "screening" | "relay" | "relay trouble";
@@ -37,7 +37,7 @@ export interface EnvelopeHost {
 
 export class Envelope {
   readonly #host: EnvelopeHost;
-  readonly #policy: SessionPolicy;
+  readonly #policy: MailPolicy;
   readonly #origin: TransactionOrigin;
   readonly path: ReversePath;
   readonly parameters: MailParameters;
@@ -49,7 +49,7 @@ export class Envelope {
 
   constructor(
     host: EnvelopeHost,
-    policy: SessionPolicy,
+    policy: MailPolicy,
     origin: TransactionOrigin,
     mail: { readonly path: ReversePath; readonly parameters: MailParameters },
   ) {

@@ -6,8 +6,8 @@ import type { Outcome, TransactionEvent } from "../ops/events.ts";
 import { formatPath } from "../smtp/paths.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
 import { protocolKeyword } from "../smtp/trace.ts";
-import type { RelayFacts, TransactionOrigin } from "../client/messages.ts";
 import type { Envelope } from "./envelope.ts";
+import type { RelayFacts, TransactionOrigin } from "./messages.ts";
 
 export interface TransactionRecord {
   readonly outcome: Outcome;

@@ -16,19 +16,24 @@
  */
 import { assert } from "../lib/assert.ts";
 import type { Outcome } from "../ops/events.ts";
+import {
+  describeDemand,
+  describeFailure,
+  type Failure,
+  relayReply,
+  replyToFailure,
+} from "../relay/failures.ts";
+import type { RelayCommand, RelayOrder, RelayReport } from "../relay/messages.ts";
 import { noValidRecipients, rcptFirst } from "../smtp/catalogue.ts";
 import { MailDataScanner } from "../smtp/mail-data.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
 import type { Mailbox, ReversePath } from "../smtp/paths.ts";
 import type { Reply } from "../smtp/replies.ts";
 import { receivedLine } from "../smtp/trace.ts";
-import type { ClientAction, RelayFacts, SessionPolicy, TransactionOrigin } from "../client/messages.ts";
 import { Envelope, type EnvelopeHost, type Recipient, type Refuser } from "./envelope.ts";
-import { describeDemand, describeFailure, type Failure, relayReply, replyToFailure } from "../relay/failures.ts";
-import type { RelayCommand, RelayOrder, RelayReport } from "../relay/messages.ts";
-import type { Slot } from "../client/reply-queue.ts";
-import { type SizeLimit, sizeLimit, tooBig } from "./size-limit.ts";
+import type { MailAction, MailPolicy, RelayFacts, Slot, TransactionOrigin } from "./messages.ts";
 import { outcomeOf, since, transactionEvent } from "./record.ts";
+import { type SizeLimit, sizeLimit, tooBig } from "./size-limit.ts";
 import { callWitnesses, hearWitnesses, type Witness } from "./witnesses.ts";
 
 /** How long a client is kept waiting at RCPT for a relay connection: under the 5 minutes that it must grant. */
@@ -36,7 +41,7 @@ export const acquireMsMax = 240_000;
 
 /** What the client session does for its transaction. */
 export interface TransactionHost extends EnvelopeHost {
-  emit(action: ClientAction): void;
+  emit(action: MailAction): void;
   /** A slot for the reply to the end of mail data. */
   openSlot(): Slot;
   /** Mail data is the client's to send from now on. */
@@ -53,7 +58,7 @@ type Phase = "envelope" | "data" | "streaming" | "discarding" | "answer" | "over
 
 export class Transaction {
   readonly #host: TransactionHost;
-  readonly #policy: SessionPolicy;
+  readonly #policy: MailPolicy;
   readonly #origin: TransactionOrigin;
   readonly #envelope: Envelope;
   /** Until it was sent, in front of the mail data. */
@@ -81,7 +86,7 @@ export class Transaction {
 
   constructor(
     host: TransactionHost,
-    policy: SessionPolicy,
+    policy: MailPolicy,
     origin: TransactionOrigin,
     mail: { readonly path: ReversePath; readonly parameters: MailParameters },
     now: number,

@@ -3,8 +3,9 @@
  * always 4yz, for mail is delayed by our trouble and never lost.
  * Not here: what the relay itself answers to MAIL, RCPT, DATA and the dot; that is the client's answer, verbatim.
  */
-import { afterWait } from "../lib/errors.ts";
+
 import { unreachable } from "../lib/assert.ts";
+import { afterWait } from "../lib/errors.ts";
 import {
   ownFaultAtRelay,
   relayBusy,

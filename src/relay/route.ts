@@ -15,12 +15,13 @@
  * Rejected: a race of several addresses (RFC 8305). It costs the relay connections it never uses, and since a dead
  * address is set aside, it costs one timeout a minute.
  */
-import { formatHostPort } from "../lib/host-port.ts";
+
 import { assert } from "../lib/assert.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import { describeFailure, type Failure } from "./failures.ts";
-import { PlaintextPlaces } from "./plaintext-places.ts";
 import type { Plaintext } from "./messages.ts";
 import { type Outage, RelayPauses } from "./pauses.ts";
+import { PlaintextPlaces } from "./plaintext-places.ts";
 
 /** How long a failed address is tried only after all others. */
 export const restMs = 60_000;

@@ -17,9 +17,9 @@ import { maskSecrets, secretsOf } from "../smtp/masking.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
 import { ReplyReader } from "../smtp/reply-reader.ts";
+import { isDemand } from "./demands.ts";
 import { judgeDotAnswer } from "./dot-answer.ts";
 import type { Failure } from "./failures.ts";
-import { isDemand } from "./demands.ts";
 import type {
   RelayAction,
   RelayCommand,

@@ -5,12 +5,13 @@
  * Not here: sending, deadlines, and what is awaited (session.ts); AUTH step by step (auth.ts).
  * RFC 5321 §4.1.1.1, §3.1; RFC 3207; RFC 4954.
  */
-import { afterWait } from "../lib/errors.ts";
+
 import { assert } from "../lib/assert.ts";
+import { afterWait } from "../lib/errors.ts";
 import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
-import { describeFailure, type Failure, type SetupStep } from "./failures.ts";
 import { type AuthMove, type AuthStep, type Credentials, continueAuth, startAuth } from "./auth.ts";
+import { describeFailure, type Failure, type SetupStep } from "./failures.ts";
 import type { Plaintext, RelaySettings } from "./messages.ts";
 import type { TlsStage } from "./tls-trouble.ts";
 

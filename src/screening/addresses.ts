@@ -6,13 +6,7 @@
  * Not here: how networks are written (lib/ip.ts).
  * RFC 5782 §2.1, §2.4; RFC 4291 §2.5.4, which gives each network of IPv6 hosts a /64.
  */
-import {
-  type AddressOctets,
-  addressOctets,
-  formatAddress,
-  maskOctets,
-  type Network,
-} from "../lib/ip.ts";
+import { type AddressOctets, addressOctets, formatAddress, maskOctets, type Network } from "../lib/ip.ts";
 
 const IPV4_OCTETS = 4;
 const CLIENT_PREFIX_BITS = 64;

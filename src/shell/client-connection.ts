@@ -20,10 +20,16 @@ import type { RelayOrder, RelayReport } from "../relay/messages.ts";
 import { describePlace } from "../relay/route.ts";
 import { type AddressSet, clientNetwork, isTrusted } from "../screening/addresses.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
+import {
+  congestedOctets,
+  type ServerTls,
+  type Socket,
+  type SocketHandler,
+  type TlsFacts,
+} from "./network.ts";
 import type { RelayConnection } from "./relay-connection.ts";
 import type { RelayClient, RelayPool, RelayRequest } from "./relay-pool.ts";
 import { type Shell, stackOf } from "./shell.ts";
-import { congestedOctets, type ServerTls, type Socket, type SocketHandler, type TlsFacts } from "./network.ts";
 import type { Tarpit } from "./tarpit.ts";
 import type { Resting, TurnShare } from "./turn-share.ts";
 import { type Sleeper, WakeTimer } from "./wake-timer.ts";

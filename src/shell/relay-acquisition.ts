@@ -16,9 +16,9 @@ import {
   type RouteStep,
 } from "../relay/route.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
+import type { Dial } from "./network.ts";
 import { RelayConnection, type RelayUser } from "./relay-connection.ts";
 import { type Shell, stackOf } from "./shell.ts";
-import type { Dial } from "./network.ts";
 
 export interface DialSettings extends RelaySettings {
   readonly relays: readonly RelayHost[];

@@ -7,8 +7,8 @@
 import type { RelayEvent, RelayOrder, RelayReport, RelaySettings } from "../relay/messages.ts";
 import type { RelayPlace } from "../relay/route.ts";
 import { RelaySession } from "../relay/session.ts";
-import { type Shell, stackOf } from "./shell.ts";
 import { congestedOctets, type Socket, type SocketHandler, type TlsFacts } from "./network.ts";
+import { type Shell, stackOf } from "./shell.ts";
 import { type Sleeper, WakeTimer } from "./wake-timer.ts";
 
 /** Receives the reports: first the pool's acquisition, then a client connection, then the pool. */

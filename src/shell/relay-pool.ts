@@ -10,8 +10,9 @@
  * Not here: whose turn it is (relay/queue.ts); dialling (relay-acquisition.ts); which relay comes next, and
  * which are set aside (relay/route.ts); SMTP (relay/session.ts).
  */
-import type { Failure } from "../relay/failures.ts";
+
 import { adviceOn } from "../relay/demands.ts";
+import type { Failure } from "../relay/failures.ts";
 import type { RelayReport } from "../relay/messages.ts";
 import { RelayOffers } from "../relay/offers.ts";
 import { RelayQueue, type RelayRequester } from "../relay/queue.ts";

@@ -12,10 +12,10 @@ import { tooManyConnections, tooManyFromClient } from "../smtp/catalogue.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, formatReply, type Reply } from "../smtp/replies.ts";
 import { ClientConnection, type ClientSurroundings, type Resolver } from "./client-connection.ts";
+import type { Listener, ListenTarget, ServerTls, Socket, SocketHandler } from "./network.ts";
 import { type PoolSettings, RelayPool } from "./relay-pool.ts";
 import { SessionMemory } from "./session-memory.ts";
 import type { Shell } from "./shell.ts";
-import type { Listener, ListenTarget, ServerTls, Socket, SocketHandler } from "./network.ts";
 import { Tarpit } from "./tarpit.ts";
 import { TurnShare } from "./turn-share.ts";
 
@@ -49,7 +49,7 @@ export class Server {
   readonly #pool: RelayPool;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ClientConnection>();
-  readonly #memory = new SessionMemory();
+  readonly #memory: SessionMemory;
   #leaving = 0;
   #tls: ServerTls | undefined;
   #isEnding = false;
@@ -58,6 +58,7 @@ export class Server {
 
   constructor(shell: Shell, settings: ServerSettings, resolver: Resolver, tls: ServerTls | undefined) {
     this.#shell = shell;
+    this.#memory = new SessionMemory(shell.collectYoung ?? (() => {}));
     this.#resolver = resolver;
     this.#admission = new Admission(settings);
     const left = (address: string): void => this.#admission.left(address);

@@ -6,16 +6,14 @@
  * 11.5, for 16 µs of CPU time each (2.1 ms for a collection).
  * Rejected: `Bun.gc(true)`, which looks at every session each time: 8.0 KB at 45 µs, every 500 sessions.
  */
-import { edenGC } from "bun:jsc";
-
 export const collectEverySessions = 100;
 
 export class SessionMemory {
   readonly #collect: () => void;
   #collectedAt = 0;
 
-  /** `collect` is for tests. */
-  constructor(collect: () => void = edenGC) {
+  /** `collect`: collects what is young. */
+  constructor(collect: () => void) {
     this.#collect = collect;
   }
 

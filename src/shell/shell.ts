@@ -10,6 +10,8 @@ export interface Shell {
   log(event: LogEvent): void;
   /** Names a session: an atom, unique in the log. */
   newSessionId(): string;
+  /** Collects young garbage, where the runtime can be asked to (session-memory.ts). */
+  readonly collectYoung?: () => void;
   /** Milliseconds, to measure one's own work by; the network's clock without it. A simulator's stands still meanwhile. */
   readonly stopwatch?: () => number;
 }

@@ -6,8 +6,8 @@
  * Rejected: a timer a stay. It was half of what a stay weighed (test/shell/tarpit.test.ts prints the weight).
  */
 import { TarpitSlots, type TarpitStay } from "../screening/tarpit.ts";
-import type { Shell } from "./shell.ts";
 import type { Socket, SocketHandler } from "./network.ts";
+import type { Shell } from "./shell.ts";
 
 /** The loop runs so often within a stay, but neither more often than every 20 ms nor less than every second. */
 const roundsPerStay = 100;

@@ -4,8 +4,8 @@
  */
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
-import type { ClientTls } from "../../src/shell/network.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import type { ClientTls } from "../../src/shell/network.ts";
 import { Authority, connect, eventually, turns, world } from "./support.ts";
 
 const authority = new Authority();

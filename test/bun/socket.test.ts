@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { giveBack } from "../../src/bun/received-memory.ts";
-import type { ClientTls, ServerTls } from "../../src/shell/network.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import type { ClientTls, ServerTls } from "../../src/shell/network.ts";
 import { socketConformance } from "./conformance.ts";
 import {
   Authority,

@@ -1,5 +1,5 @@
 /**
- * What the tests of src/net share: a handler that writes down what it hears, waiting for a condition, a private
+ * What the tests of src/bun, src/dns and src/host share: a handler that writes down what it hears, waiting for a condition, a private
  * authority with its certificates, and a count of open descriptors.
  */
 
@@ -8,7 +8,14 @@ import { mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BunNetwork } from "../../src/bun/network.ts";
-import type { DialTarget, Listener, Network, Socket, SocketHandler, TlsFacts } from "../../src/shell/network.ts";
+import type {
+  DialTarget,
+  Listener,
+  Network,
+  Socket,
+  SocketHandler,
+  TlsFacts,
+} from "../../src/shell/network.ts";
 import type { CertificateWish } from "./make-certificate.ts";
 
 /** Waits until `condition` holds. Bounded: fails with `what` after `withinMs`. */

@@ -3,8 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { connect as connectTls, createServer, type SecureVersion } from "node:tls";
-import type { ClientTls } from "../../src/shell/network.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import type { ClientTls } from "../../src/shell/network.ts";
 import { Authority, dialled, eventually, Recorder, world } from "./support.ts";
 
 const authority = new Authority();

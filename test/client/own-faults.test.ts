@@ -4,9 +4,9 @@
  */
 
 import { describe, expect, test } from "bun:test";
-import { AssertionFault } from "../../src/lib/assert.ts";
 import type { ClientEvent } from "../../src/client/messages.ts";
 import { ClientSession } from "../../src/client/session.ts";
+import { AssertionFault } from "../../src/lib/assert.ts";
 import { describeFailure, type Failure, replyToFailure } from "../../src/relay/failures.ts";
 import type { RelayEvent, RelayOrder } from "../../src/relay/messages.ts";
 import { RelaySession } from "../../src/relay/session.ts";

@@ -1,8 +1,8 @@
 /** One packet may hold thousands of short commands: their replies are given out turn by turn, and none is lost. */
 
 import { expect, test } from "bun:test";
-import { ClientSession, turnOctetsMax } from "../../src/client/session.ts";
 import { slotsMax } from "../../src/client/reply-queue.ts";
+import { ClientSession, turnOctetsMax } from "../../src/client/session.ts";
 import { noOffer } from "../../src/smtp/ehlo.ts";
 import { ReplyReader } from "../../src/smtp/reply-reader.ts";
 import { wire } from "../smtp/generators.ts";

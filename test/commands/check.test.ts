@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { loadServerTls } from "../../src/bun/tls.ts";
 import { isFor } from "../../src/commands/check/certificate.ts";
 import type { ServerTls } from "../../src/shell/network.ts";
-import { loadServerTls } from "../../src/bun/tls.ts";
 import { Authority, makeCertificate } from "../bun/support.ts";
 import { FakeRelay, type RelayManners } from "./fake-relay.ts";
 import { binary, cleanUp, type Result, run } from "./support.ts";

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import { Authority } from "../bun/support.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";

@@ -1,7 +1,11 @@
 /** How many descriptors the options need, and the limit of the process, which is changed from outside by prlimit. */
 import { afterAll, describe, expect, test } from "bun:test";
+import {
+  type DescriptorUsers,
+  descriptorsNeeded,
+  tooFewDescriptors,
+} from "../../src/commands/descriptors.ts";
 import { OPTIONS } from "../../src/config/options.ts";
-import { type DescriptorUsers, descriptorsNeeded, tooFewDescriptors } from "../../src/commands/descriptors.ts";
 import { raiseDescriptorLimit } from "../../src/host/libc.ts";
 
 const defaults: DescriptorUsers = {

@@ -1,8 +1,8 @@
 /** The limit of open files, as `smtpproxy serve` finds it, leaves it and tells of it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { OPTIONS } from "../../src/config/options.ts";
 import { descriptorsNeeded } from "../../src/commands/descriptors.ts";
+import { OPTIONS } from "../../src/config/options.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";
 import { binary, cleanUp, found, Service } from "./support.ts";

@@ -1,7 +1,7 @@
 /** RELAY_HOST that is ourselves: known at the start, or found at the first mail. */
 import { describe, expect, test } from "bun:test";
-import { findOwnRelays } from "../../src/commands/own-relay.ts";
 import { BunNetwork } from "../../src/bun/network.ts";
+import { findOwnRelays } from "../../src/commands/own-relay.ts";
 import type { ListenTarget } from "../../src/shell/network.ts";
 import { run } from "./support.ts";
 

@@ -5,8 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CertificateWatch } from "../../src/commands/certificate-watch.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import { CertificateWatch } from "../../src/commands/certificate-watch.ts";
 import { Authority, makeCertificate } from "../bun/support.ts";
 import { Client } from "./client.ts";
 import { binary, cleanUp, Service, temporaryFolder } from "./support.ts";

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { OPTIONS } from "../../src/config/options.ts";
 import { descriptorsNeeded } from "../../src/commands/descriptors.ts";
+import { OPTIONS } from "../../src/config/options.ts";
 import { listeningSocket } from "../host/libc.ts";
 import { Client } from "./client.ts";
 import { FakeRelay } from "./fake-relay.ts";

@@ -1,7 +1,12 @@
 /** Entries of DNSBL_DOMAINS: postscreen's syntax and ours, faults in the operator's words, format∘parse. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type DnsblZone, dnsblZone, dnsblZones, type OctetPattern } from "../../src/config/kinds/dnsbl-zone.ts";
+import {
+  type DnsblZone,
+  dnsblZone,
+  dnsblZones,
+  type OctetPattern,
+} from "../../src/config/kinds/dnsbl-zone.ts";
 import type { Kind } from "../../src/config/kinds/values.ts";
 
 const nothing = () => undefined;

@@ -1,8 +1,8 @@
 /** Listen addresses beside each other: a socket for each family where somebody wants that. */
 import { expect, test } from "bun:test";
 import { listenAddress } from "../../src/config/kinds/hosts.ts";
-import { apart } from "../../src/config/listening.ts";
 import { listOf } from "../../src/config/kinds/values.ts";
+import { apart } from "../../src/config/listening.ts";
 
 const kind = listOf(listenAddress);
 

@@ -2,8 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { addressPort } from "../../src/config/kinds/hosts.ts";
-import { addressOctets, formatAddress, maskOctets, network } from "../../src/lib/ip.ts";
+import { network } from "../../src/config/kinds/networks.ts";
 import { type Kind, listOf, quote } from "../../src/config/kinds/values.ts";
+import { addressOctets, formatAddress, maskOctets } from "../../src/lib/ip.ts";
 
 const nothing = () => undefined;
 

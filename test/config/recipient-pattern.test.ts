@@ -1,7 +1,7 @@
 /** What is doubtful in a VALID_RECIPIENTS, and what is not. */
 import { describe, expect, test } from "bun:test";
-import { doubts } from "../../src/config/recipient-pattern.ts";
 import { pattern } from "../../src/config/kinds/values.ts";
+import { doubts } from "../../src/config/recipient-pattern.ts";
 
 function doubtsAbout(source: string): readonly string[] {
   const parsed = pattern.parse(source, () => undefined);

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { domainName, listenAddress, mailbox, relayAddress } from "../../src/config/kinds/hosts.ts";
-import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import {
   choice,
   DAY_MS,
@@ -17,6 +16,7 @@ import {
   secret,
   size,
 } from "../../src/config/kinds/values.ts";
+import { OPTIONS, PROPERTIES } from "../../src/config/options.ts";
 import { formatHostPort } from "../../src/lib/host-port.ts";
 
 const nothing = () => undefined;

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type DnsAnswer, readAnswer } from "../../src/dns/answer.ts";
 import { DnsCache } from "../../src/dns/cache.ts";
-import { isAnswerTo } from "../../src/dns/transport.ts";
 import { serversOf } from "../../src/dns/resolv-conf.ts";
+import { isAnswerTo } from "../../src/dns/transport.ts";
 import * as dns from "./server.ts";
 
 const listed = dns.addresses(["127.0.0.2"]);

@@ -2,11 +2,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import type { DnsAnswer } from "../../src/dns/answer.ts";
+import type { TurnLimits } from "../../src/dns/look-up-turns.ts";
 import { DnsResolver } from "../../src/dns/resolver.ts";
 import { DnsTransport } from "../../src/dns/transport.ts";
-import type { TurnLimits } from "../../src/dns/look-up-turns.ts";
-import * as dns from "./server.ts";
 import { descriptors, eventually, turns } from "../bun/support.ts";
+import * as dns from "./server.ts";
 
 const refused = "nothing listens there, a firewall refuses, or no route leads there (ECONNREFUSED)";
 const hasIPv6 = Object.values(networkInterfaces()).some((all) =>

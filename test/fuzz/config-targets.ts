@@ -1,12 +1,19 @@
 /** Targets of the configuration: the kinds of value, the environment, the file, the command line. */
 import { isIP } from "node:net";
 import { parseArguments } from "../../src/config/arguments.ts";
-import { dnsblZones } from "../../src/config/kinds/dnsbl-zone.ts";
 import { parseEnvFile } from "../../src/config/env-file.ts";
 import { describe as describeFinding, type Finding } from "../../src/config/findings.ts";
-import { addressPort, domainName, listenAddress, mailbox, relayAddress } from "../../src/config/kinds/hosts.ts";
+import { dnsblZones } from "../../src/config/kinds/dnsbl-zone.ts";
+import {
+  addressPort,
+  domainName,
+  listenAddress,
+  mailbox,
+  relayAddress,
+} from "../../src/config/kinds/hosts.ts";
+import { network } from "../../src/config/kinds/networks.ts";
+import { DAY_MS, duration, type Kind, listOf, path, pattern, size } from "../../src/config/kinds/values.ts";
 import { type Loaded, load } from "../../src/config/load.ts";
-import { network } from "../../src/lib/ip.ts";
 import {
   flagOf,
   OPTIONS,
@@ -15,7 +22,6 @@ import {
   type Property,
   type Values,
 } from "../../src/config/options.ts";
-import { DAY_MS, duration, type Kind, listOf, path, pattern, size } from "../../src/config/kinds/values.ts";
 import { isDomainOrLiteral, parseForwardPath } from "../../src/smtp/paths.ts";
 import { environmentOf, hold, holdClean, partsOf, same, type Target } from "./target.ts";
 

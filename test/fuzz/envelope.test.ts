@@ -4,9 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { SessionPolicy, TransactionOrigin } from "../../src/client/messages.ts";
+import type { SessionPolicy } from "../../src/client/messages.ts";
 import { Envelope } from "../../src/mail/envelope.ts";
-import type { Slot } from "../../src/client/reply-queue.ts";
+import type { Slot, TransactionOrigin } from "../../src/mail/messages.ts";
+
 import {
   recipientNotOurs,
   relayLost,

@@ -1,8 +1,8 @@
 /** Targets of the network's edge: DNS answers, a zone's texts, resolv.conf, the sockets that systemd hands over. */
 import { isIP, isIPv4 } from "node:net";
 import { type DnsAnswer, readAnswer } from "../../src/dns/answer.ts";
-import { isAnswerTo } from "../../src/dns/transport.ts";
 import { serversOf } from "../../src/dns/resolv-conf.ts";
+import { isAnswerTo } from "../../src/dns/transport.ts";
 import { inheritedSockets } from "../../src/host/systemd.ts";
 import { explanation } from "../../src/screening/dnsbl-zones.ts";
 import { fitsOnLine } from "../../src/smtp/lines.ts";

@@ -1,7 +1,8 @@
 /** The queue of replies against a list, for any order in which commands come, are answered, and replies are taken. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { ReplyQueue, type Slot, slotsMax } from "../../src/client/reply-queue.ts";
+import { ReplyQueue, slotsMax } from "../../src/client/reply-queue.ts";
+import type { Slot } from "../../src/mail/messages.ts";
 import { formatReply, reply } from "../../src/smtp/replies.ts";
 
 /** Commands in their order; `text` once they are answered. Those whose reply was taken are gone. */

@@ -21,7 +21,7 @@ import { Tree } from "./tree.ts";
 
 const root = join(import.meta.dir, "../..");
 /** From the fast ones to the slow ones. */
-const allTests = "ops config smtp proxy screening transcripts net shell simulation"
+const allTests = "lib ops config smtp client mail relay screening transcripts bun dns host shell simulation"
   .split(" ")
   .map((folder) => `test/${folder}`)
   .filter((path) => existsSync(join(root, path)));

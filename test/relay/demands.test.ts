@@ -1,7 +1,7 @@
 /** Replies that want something of us, and what the operator is advised to set. */
 import { expect, test } from "bun:test";
-import { describeDemand, relayReply } from "../../src/relay/failures.ts";
 import { adviceOn, isDemand } from "../../src/relay/demands.ts";
+import { describeDemand, relayReply } from "../../src/relay/failures.ts";
 import type { RelaySettings } from "../../src/relay/messages.ts";
 import { describeReply, reply } from "../../src/smtp/replies.ts";
 

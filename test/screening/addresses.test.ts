@@ -1,7 +1,7 @@
 /** Keys, sets of networks and reversed names, against references that were written without regard to cost. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { network } from "../../src/lib/ip.ts";
+import { network } from "../../src/config/kinds/networks.ts";
 import {
   AddressSet,
   clientKey,

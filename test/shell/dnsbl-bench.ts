@@ -4,8 +4,8 @@
  */
 import { expect } from "bun:test";
 import { dnsblZones } from "../../src/config/kinds/dnsbl-zone.ts";
-import { DnsResolver } from "../../src/dns/resolver.ts";
 import type { TurnLimits } from "../../src/dns/look-up-turns.ts";
+import { DnsResolver } from "../../src/dns/resolver.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { addresses, DnsServer } from "../dns/server.ts";
 import { eventually, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";

@@ -5,8 +5,8 @@
 import { describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { ServerTls } from "../../src/shell/network.ts";
 import { loadServerTls } from "../../src/bun/tls.ts";
+import type { ServerTls } from "../../src/shell/network.ts";
 import {
   Authority,
   behindTrace,

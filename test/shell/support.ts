@@ -2,9 +2,12 @@
  * The proxy in this process, over real sockets, with its log events, its timers and its clock in the test's hands.
  */
 import { BunNetwork } from "../../src/bun/network.ts";
-import type { Resolver } from "../../src/shell/client-connection.ts";
-import { Server, type ServerSettings } from "../../src/shell/server.ts";
 import { newSessionId } from "../../src/host/session-id.ts";
+import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
+import { AddressSet } from "../../src/screening/addresses.ts";
+import { PassedClients } from "../../src/screening/passed-clients.ts";
+import { ZoneHealth } from "../../src/screening/zone-health.ts";
+import type { Resolver } from "../../src/shell/client-connection.ts";
 import {
   congestedOctets,
   type Dial,
@@ -17,10 +20,7 @@ import {
   type Socket,
   type SocketHandler,
 } from "../../src/shell/network.ts";
-import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
-import { AddressSet } from "../../src/screening/addresses.ts";
-import { PassedClients } from "../../src/screening/passed-clients.ts";
-import { ZoneHealth } from "../../src/screening/zone-health.ts";
+import { Server, type ServerSettings } from "../../src/shell/server.ts";
 import { eventually } from "../bun/support.ts";
 import { ScriptedClient } from "./scripted-client.ts";
 

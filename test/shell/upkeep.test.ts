@@ -4,10 +4,10 @@
  * Not here: which relay connection is taken, and when it is over (pool.test.ts).
  */
 import { expect, test } from "bun:test";
-import { leavingMax } from "../../src/shell/server.ts";
 import { pauseRules } from "../../src/relay/pauses.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 import { readBurstOctets, readOctetsPerSecond } from "../../src/screening/tarpit.ts";
+import { leavingMax } from "../../src/shell/server.ts";
 import { eventually, ScriptedClient, ScriptedRelay, TestProxy } from "./support.ts";
 
 const body = "Subject: x\r\n\r\nx\r\n";

@@ -2,10 +2,11 @@
  * What has a limit, at every step: sessions, relay connections, tarpit slots, queues, timers, and how long anything may
  * take. And that nothing is left when everybody has gone.
  */
-import type { Server, ServerSettings } from "../../src/shell/server.ts";
-import { closeMs, congestedOctets, type Socket } from "../../src/shell/network.ts";
+
 import { inputOctetsMax, turnOctetsMax } from "../../src/client/session.ts";
 import { acquireMsMax } from "../../src/mail/transaction.ts";
+import { closeMs, congestedOctets, type Socket } from "../../src/shell/network.ts";
+import type { Server, ServerSettings } from "../../src/shell/server.ts";
 import type { Clock } from "./clock.ts";
 import type { FakeNetwork } from "./network.ts";
 import type { RelayWatch } from "./relay-watch.ts";

@@ -5,6 +5,7 @@
  * Not here: what is right (session-judge.ts, relay-ledger.ts).
  */
 
+import type { LogEvent } from "../../src/ops/events.ts";
 import type {
   ClientTls,
   Dial,
@@ -19,7 +20,6 @@ import type {
   SocketHandler,
   TlsFacts,
 } from "../../src/shell/network.ts";
-import type { LogEvent } from "../../src/ops/events.ts";
 
 /** Hears of one socket. */
 export interface SocketWatch {

@@ -6,10 +6,10 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import { serverSettings } from "../../src/commands/settings.ts";
-import { Server, type ServerSettings } from "../../src/shell/server.ts";
-import type { ServerTls, Socket } from "../../src/shell/network.ts";
 import type { LogEvent, TransactionEvent } from "../../src/ops/events.ts";
 import { isTrusted } from "../../src/screening/addresses.ts";
+import type { ServerTls, Socket } from "../../src/shell/network.ts";
+import { Server, type ServerSettings } from "../../src/shell/server.ts";
 import { configOf } from "../transcripts/world-settings.ts";
 import { ClientActor } from "./client-actor.ts";
 import { Clock } from "./clock.ts";

@@ -1,7 +1,8 @@
 /** The DNS of a world: zones that list some clients and answer late, never, badly, or not at all. */
-import type { Resolver } from "../../src/shell/client-connection.ts";
+
 import type { LookupAnswer } from "../../src/client/messages.ts";
 import { reversedName } from "../../src/screening/addresses.ts";
+import type { Resolver } from "../../src/shell/client-connection.ts";
 import type { Clock } from "./clock.ts";
 import type { ZoneScript } from "./scenario.ts";
 

@@ -3,10 +3,11 @@
  * shell/tarpit.ts leaves of it; without a socket.
  * What the client sends while it is not read waits; it has not been lost.
  */
-import { AssertionFault } from "../../src/lib/assert.ts";
+
 import type { ClientAction, ClientEvent, LookupAnswer } from "../../src/client/messages.ts";
 import { ClientScreening } from "../../src/client/screening.ts";
 import { ClientSession } from "../../src/client/session.ts";
+import { AssertionFault } from "../../src/lib/assert.ts";
 import type { Failure } from "../../src/relay/failures.ts";
 import type { RelayOrder, RelayReport } from "../../src/relay/messages.ts";
 import { describePlace } from "../../src/relay/route.ts";

@@ -1,8 +1,9 @@
 /** The options of a transcript; commands/settings.ts makes settings of them, as for the program. */
+
+import type { ScreeningSettings } from "../../src/client/screening.ts";
 import { screeningSettings } from "../../src/commands/settings.ts";
 import { load } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/options.ts";
-import type { ScreeningSettings } from "../../src/client/screening.ts";
 import { AddressSet } from "../../src/screening/addresses.ts";
 
 /** Without any of these nobody is screened, and everybody is trusted. */

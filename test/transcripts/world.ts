@@ -1,15 +1,16 @@
 /**
- * A world for transcripts: clients, relays, DNS, one clock, and between them the machines of src/proxy and
- * src/screening, wired as src/net wires them, but without a socket. See client-peer.ts and relay-peer.ts.
+ * A world for transcripts: clients, relays, DNS, one clock, and between them the machines of src/client, src/mail, src/relay and
+ * src/screening, wired as src/shell wires them, but without a socket. See client-peer.ts and relay-peer.ts.
  *
  * Every relay's name resolves at once. An assertion of ours that fails is thrown.
  */
+
+import type { SessionPolicy } from "../../src/client/messages.ts";
 import { relaySettings, sessionPolicy } from "../../src/commands/settings.ts";
 import type { Config } from "../../src/config/options.ts";
 import type { LogEvent } from "../../src/ops/events.ts";
-import type { SessionPolicy } from "../../src/client/messages.ts";
-import { describeFailure, type Failure } from "../../src/relay/failures.ts";
 import { adviceOn } from "../../src/relay/demands.ts";
+import { describeFailure, type Failure } from "../../src/relay/failures.ts";
 import type { RelaySettings } from "../../src/relay/messages.ts";
 import { RelayOffers } from "../../src/relay/offers.ts";
 import { RelayQueue, type RelayRequester } from "../../src/relay/queue.ts";

@@ -4,10 +4,11 @@
  * a warning. One that cannot be used keeps the service from starting.
  * Not here: reading and matching the files (bun/tls.ts).
  */
-import type { Config } from "../../config/options.ts";
+
 import { type CertificateFacts, loadServerTls } from "../../bun/tls.ts";
-import type { Finding } from "./finding.ts";
+import type { Config } from "../../config/options.ts";
 import { shown } from "../print.ts";
+import type { Finding } from "./finding.ts";
 
 const dayMs = 86_400_000;
 const expiryWarningMs = 14 * dayMs;

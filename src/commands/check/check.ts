@@ -9,21 +9,22 @@
  * Not here: how a relay is tried (relay.ts), how a zone is (dnsbl.ts), our certificate
  * (certificate.ts).
  */
+
+import { BunNetwork } from "../../bun/network.ts";
 import type { Config } from "../../config/options.ts";
 import { renderConfig } from "../../config/render.ts";
-import { BunNetwork } from "../../bun/network.ts";
-import type { PoolSettings } from "../../shell/relay-pool.ts";
-import type { Network } from "../../shell/network.ts";
 import { describePlace, type RelayHost } from "../../relay/route.ts";
+import type { Network } from "../../shell/network.ts";
+import type { PoolSettings } from "../../shell/relay-pool.ts";
 import { commit, version } from "../../version.ts";
+import { addressesOfThisHost, findOwnRelays } from "../own-relay.ts";
+import { complain, print, shown } from "../print.ts";
+import { exitConfig, explain, loadOrExplain, serverSettings } from "../settings.ts";
 import { checkCertificate } from "./certificate.ts";
 import { checkDnsbl } from "./dnsbl.ts";
 import { conclusion, type Finding, formatFinding } from "./finding.ts";
 import { Progress } from "./progress.ts";
 import { describeFault, type Probe, type ProbeSuccess, probe, relayAddresses } from "./relay.ts";
-import { addressesOfThisHost, findOwnRelays } from "../own-relay.ts";
-import { complain, print, shown } from "../print.ts";
-import { exitConfig, explain, loadOrExplain, serverSettings } from "../settings.ts";
 
 export async function check(args: readonly string[]): Promise<number> {
   const loaded = loadOrExplain(args);

@@ -18,9 +18,9 @@ import type { DnsAnswer } from "../../dns/answer.ts";
 import { DnsResolver } from "../../dns/resolver.ts";
 import { type DnsServer, describeServer } from "../../dns/transport.ts";
 import { distinctZones, explanation, matches, meaningOf } from "../../screening/dnsbl-zones.ts";
-import type { Finding } from "./finding.ts";
 import { shown } from "../print.ts";
 import { nameServers } from "../settings.ts";
+import type { Finding } from "./finding.ts";
 
 /** The operator waits, so no lookup takes longer, whatever DNSBL_TIMEOUT grants it. */
 const lookupMsMax = 5_000;

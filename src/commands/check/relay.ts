@@ -6,9 +6,10 @@
  * Not here: what is made of the results (check.ts).
  * Rejected: a session of its own, written for checking. It would agree with the real one until it mattered.
  */
-import type { RelayConnection } from "../../shell/relay-connection.ts";
-import { type PoolSettings, RelayPool } from "../../shell/relay-pool.ts";
-import { stackOf } from "../../shell/shell.ts";
+
+import type { LogEvent } from "../../ops/events.ts";
+import { describeFailure } from "../../relay/failures.ts";
+import { addressesMax, type RelayHost } from "../../relay/route.ts";
 import type {
   Dial,
   DialHandler,
@@ -18,9 +19,9 @@ import type {
   SocketHandler,
   TlsFacts,
 } from "../../shell/network.ts";
-import type { LogEvent } from "../../ops/events.ts";
-import { describeFailure } from "../../relay/failures.ts";
-import { addressesMax, type RelayHost } from "../../relay/route.ts";
+import type { RelayConnection } from "../../shell/relay-connection.ts";
+import { type PoolSettings, RelayPool } from "../../shell/relay-pool.ts";
+import { stackOf } from "../../shell/shell.ts";
 import type { RelayOffer } from "../../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../../smtp/replies.ts";
 

@@ -7,27 +7,28 @@
  * one Received field; else `FAILED`, with 1. Exit status 78 for arguments that are wrong.
  * Not here: the message's own wire form (message.ts), what is told of the arrival (report.ts).
  */
+
+import { BunNetwork } from "../../bun/network.ts";
 import { load } from "../../config/load.ts";
 import { OPTIONS } from "../../config/options.ts";
-import { BunNetwork } from "../../bun/network.ts";
-import { Server } from "../../shell/server.ts";
 import { newSessionId } from "../../host/session-id.ts";
-import { type Shell, stackOf } from "../../shell/shell.ts";
-import type { Network } from "../../shell/network.ts";
 import { assert } from "../../lib/assert.ts";
 import { type LogEvent, logLine } from "../../ops/events.ts";
 import { formatLine } from "../../ops/log.ts";
+import type { Network } from "../../shell/network.ts";
+import { Server } from "../../shell/server.ts";
+import { type Shell, stackOf } from "../../shell/shell.ts";
 import { commit, version } from "../../version.ts";
 import { formatVerdict } from "../check/finding.ts";
+import { print } from "../print.ts";
+import { exitConfig, explain, resolverOf, serverSettings } from "../settings.ts";
+import { fold } from "../terminal.ts";
 import { type Sent, sendMessage } from "./client.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type DemoMessage, readMessage } from "./message.ts";
 import { type ArrivedMessage, DemoRelay } from "./relay.ts";
 import { reportArrival } from "./report.ts";
-import { print } from "../print.ts";
 import { sampleKeys, sampleMessage } from "./sample-message.ts";
-import { exitConfig, explain, resolverOf, serverSettings } from "../settings.ts";
-import { fold } from "../terminal.ts";
 
 /** For the whole of it; a message of the largest size takes seconds. */
 const demoMsMax = 120_000;

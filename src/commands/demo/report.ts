@@ -7,10 +7,10 @@
 import { createHash } from "node:crypto";
 import { type AddressObject, type Attachment, type ParsedMail, simpleParser } from "mailparser";
 import { visible } from "../../config/kinds/values.ts";
-import { type DkimKeys, type DkimResult, verifyDkim } from "./dkim.ts";
-import { splitReceived } from "./message.ts";
 import { shown } from "../print.ts";
 import { fold } from "../terminal.ts";
+import { type DkimKeys, type DkimResult, verifyDkim } from "./dkim.ts";
+import { splitReceived } from "./message.ts";
 
 export interface Report {
   readonly text: string;

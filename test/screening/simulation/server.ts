@@ -5,11 +5,11 @@
  * that is paused, a deadline that does not move, an assertion of ours.
  */
 
-import { AssertionFault } from "../../../src/lib/assert.ts";
-import type { LogEvent } from "../../../src/ops/events.ts";
 import type { ClientAction, ClientEvent, SessionPolicy } from "../../../src/client/messages.ts";
 import { ClientScreening } from "../../../src/client/screening.ts";
 import { ClientSession } from "../../../src/client/session.ts";
+import { AssertionFault } from "../../../src/lib/assert.ts";
+import type { LogEvent } from "../../../src/ops/events.ts";
 import { clientKey, isTrusted } from "../../../src/screening/addresses.ts";
 import { Admission } from "../../../src/screening/admission.ts";
 import { TarpitSlots as Slots, type TarpitSlots, type TarpitStay } from "../../../src/screening/tarpit.ts";
