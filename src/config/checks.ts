@@ -4,6 +4,7 @@
  * Not here: what is doubtful in a pattern (recipient-pattern.ts); whether files exist and fit together (net/ finds
  * out, and `smtpproxy check` tells).
  */
+import { tlsModes } from "../lib/tls-modes.ts";
 import type { Finding } from "./findings.ts";
 import { listenAddress } from "./kinds/hosts.ts";
 import { quote } from "./kinds/values.ts";
@@ -62,11 +63,12 @@ export function checkTogether(
 
   const tls = draft.relayTls;
   const implicit = (draft.relayHosts ?? []).filter((relay) => relay.tls === "implicit");
+  const isOff = tls !== undefined && !tlsModes[tls].isWanted;
   const credential = given("relayUsername") ? "relayUsername" : password;
-  const unauthenticated = tls === "off" || tls === "opportunistic" || tls === "required";
-  if (implicit.length > 0 && tls === "off") {
+  const unauthenticated = tls !== undefined && !tlsModes[tls].isVerified;
+  if (implicit.length > 0 && isOff) {
     faults.push(found("relayHosts", "wants TLS by smtps://, and RELAY_TLS=off forbids it"));
-  } else if (credential !== undefined && tls === "off") {
+  } else if (credential !== undefined && isOff) {
     faults.push(found(credential, "cannot be used with RELAY_TLS=off, because AUTH goes over TLS only"));
   } else if (
     credential !== undefined &&

@@ -6,8 +6,9 @@
  * Not here: replies to STARTTLS and AUTH themselves, which end the set-up (setup.ts).
  * RFC 3207 §4 (530), RFC 4954 §4, §6 (530, 534, 535, 538).
  */
+import { type RelayTls, tlsModes } from "../lib/tls-modes.ts";
 import type { Reply } from "../smtp/replies.ts";
-import type { RelaySettings, RelayTls } from "./messages.ts";
+import type { RelaySettings } from "./messages.ts";
 
 const demandCodes: ReadonlySet<number> = new Set([530, 534, 535, 538]);
 
@@ -43,5 +44,5 @@ export function adviceOn(reply: Reply, { settings, secured, brokenTls }: DemandF
 }
 
 function instead(tls: RelayTls): string {
-  return tls === "off" ? " instead of off" : "";
+  return tlsModes[tls].isWanted ? "" : " instead of off";
 }

@@ -3,13 +3,12 @@
  * Data only. The session itself is session.ts; who orders is mail/transaction.ts; who performs is
  * shell/relay-connection.ts.
  */
+import type { RelayTls } from "../lib/tls-modes.ts";
 import type { RelayOffer } from "../smtp/ehlo.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
 import type { ReversePath } from "../smtp/paths.ts";
 import type { Reply } from "../smtp/replies.ts";
 import type { Failure } from "./failures.ts";
-
-export type RelayTls = "off" | "opportunistic" | "required" | "verify" | "implicit";
 
 export interface RelaySettings {
   readonly heloName: string;

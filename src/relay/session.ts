@@ -12,7 +12,9 @@
  * Rejected: pipelining the dot with the next MAIL. The relay's answer to the dot decides what we do next.
  * RFC 5321 §4.1, §4.5.3.2; RFC 2920; RFC 3207; RFC 4954.
  */
+
 import { assert, unreachable } from "../lib/assert.ts";
+import { tlsModes } from "../lib/tls-modes.ts";
 import { maskSecrets, secretsOf } from "../smtp/masking.ts";
 import { formatMail, formatRcpt } from "../smtp/relay-commands.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
@@ -362,7 +364,7 @@ export class RelaySession {
   }
 
   #secure(): void {
-    this.#emit({ type: "secure", verify: ["verify", "implicit"].includes(this.#settings.tls) });
+    this.#emit({ type: "secure", verify: tlsModes[this.#settings.tls].isVerified });
   }
 
   #handshakeDone(now: number): void {

@@ -8,6 +8,7 @@
 
 import { assert } from "../lib/assert.ts";
 import { afterWait } from "../lib/errors.ts";
+import { plaintextWillDo, type TlsMode, tlsModes } from "../lib/tls-modes.ts";
 import { type AuthMechanism, noOffer, parseEhloReply, type RelayOffer } from "../smtp/ehlo.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
 import { type AuthMove, type AuthStep, type Credentials, continueAuth, startAuth } from "./auth.ts";
@@ -39,13 +40,17 @@ export class RelaySetup {
     this.#settings = settings;
   }
 
+  get #mode(): TlsMode {
+    return tlsModes[this.#settings.tls];
+  }
+
   /** What the relay offers, as far as it counts now. */
   get offer(): RelayOffer {
     return this.#offer;
   }
 
   opened(): SetupMove {
-    return this.#settings.tls === "implicit" ? this.#handshake() : { move: "await-greeting" };
+    return this.#mode.isFromStart ? this.#handshake() : { move: "await-greeting" };
   }
 
   secured(): SetupMove {
@@ -53,7 +58,7 @@ export class RelaySetup {
     this.#tlsStage = "within";
     // RFC 3207 §4.2: what was offered before counts no more, not even for a relay that knows only HELO within.
     this.#offer = noOffer;
-    return this.#settings.tls === "implicit" ? { move: "await-greeting" } : this.#ehlo();
+    return this.#mode.isFromStart ? { move: "await-greeting" } : this.#ehlo();
   }
 
   /** How the loss of the connection is to be understood: TLS that breaks is TLS that breaks, whatever breaks it. */
@@ -107,12 +112,12 @@ export class RelaySetup {
   }
 
   #handshake(): SetupMove {
-    this.#tlsStage = this.#settings.tls === "implicit" ? "implicit" : "handshake";
+    this.#tlsStage = this.#mode.isFromStart ? "implicit" : "handshake";
     return { move: "handshake" };
   }
 
   #ready(whyPlaintext: string): SetupMove {
-    const wished = this.#settings.tls === "opportunistic" && !this.#secured;
+    const wished = this.#mode.isWanted && !this.#secured;
     return wished ? { move: "ready", plaintext: { reason: whyPlaintext, broke: false } } : { move: "ready" };
   }
 
@@ -124,8 +129,8 @@ export class RelaySetup {
     if (reply.lines[0]?.includes(this.#settings.loopMark)) return { move: "quit", failure: { kind: "loop" } };
     const offer = parseEhloReply(reply);
     this.#offer = offer;
-    const { tls, credentials } = this.#settings;
-    if (!this.#secured && tls !== "off") {
+    const { credentials } = this.#settings;
+    if (!this.#secured && this.#mode.isWanted) {
       if (!offer.starttls) {
         if (this.#plainWillDo()) return this.#ready("the relay does not offer STARTTLS");
         return { move: "quit", failure: { kind: "tls-not-offered" } };
@@ -167,11 +172,11 @@ export class RelaySetup {
   }
 
   #needsExtensions(): boolean {
-    return this.#settings.credentials !== undefined || !["off", "opportunistic"].includes(this.#settings.tls);
+    return this.#settings.credentials !== undefined || this.#mode.isRequired;
   }
 
   #plainWillDo(): boolean {
-    return this.#settings.tls === "opportunistic" && this.#settings.credentials === undefined;
+    return plaintextWillDo(this.#settings.tls, this.#settings.credentials !== undefined);
   }
 }
 

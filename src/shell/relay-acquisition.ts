@@ -5,6 +5,7 @@
  * Not here: how many there may be at once, and for whom (relay-pool.ts); which relay comes next
  * (relay/route.ts); SMTP (relay/session.ts).
  */
+import { plaintextWillDo } from "../lib/tls-modes.ts";
 import { describeFailure, type Failure } from "../relay/failures.ts";
 import type { RelayReady, RelaySettings } from "../relay/messages.ts";
 import {
@@ -155,7 +156,7 @@ export class Acquisition {
   #failed(place: RelayPlace, failure: Failure): void {
     if (this.#over) return;
     this.#connection = undefined;
-    const plainWillDo = this.#tlsOf(place) === "opportunistic" && this.#settings.credentials === undefined;
+    const plainWillDo = plaintextWillDo(this.#tlsOf(place), this.#settings.credentials !== undefined);
     this.#route.failed(place, failure, plainWillDo, this.#shell.network.now());
     this.#log(describePlace(place), describeFailure(failure));
     if (failure.kind === "loop") {

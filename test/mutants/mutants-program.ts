@@ -225,8 +225,8 @@ export const programMutants: readonly Mutant[] = [
   {
     name: "password goes with RELAY_TLS=off",
     file: "config/checks.ts",
-    find: `if (credential !== undefined && tls === "off") {`,
-    replace: `if (credential !== undefined && tls === "off" && !given("relayTls")) {`,
+    find: `if (credential !== undefined && isOff) {`,
+    replace: `if (credential !== undefined && isOff && !given("relayTls")) {`,
     harm: "a start that cannot work is not refused",
     tests: load,
   },

@@ -8,6 +8,7 @@
 import type { SessionPolicy } from "../../src/client/messages.ts";
 import { relaySettings, sessionPolicy } from "../../src/commands/settings.ts";
 import type { Config } from "../../src/config/options.ts";
+import { plaintextWillDo } from "../../src/lib/tls-modes.ts";
 import type { LogEvent } from "../../src/ops/events.ts";
 import { adviceOn } from "../../src/relay/demands.ts";
 import { describeFailure, type Failure } from "../../src/relay/failures.ts";
@@ -264,7 +265,12 @@ export class World {
       } else {
         request.calledOff = () => route.calledOff();
         request.dialled = this.#dial(next.place, route, request, (failure) => {
-          route.failed(next.place, failure, plainWillDo(this.settings), this.now);
+          route.failed(
+            next.place,
+            failure,
+            plaintextWillDo(this.settings.tls, this.settings.credentials !== undefined),
+            this.now,
+          );
           const relay = describePlace(next.place);
           this.logs.push({ event: "relay-failed", session: "", relay, reason: describeFailure(failure) });
           step();
@@ -309,8 +315,4 @@ export class World {
     };
     return relay;
   }
-}
-
-function plainWillDo({ tls: wanted, credentials }: RelaySettings): boolean {
-  return wanted === "opportunistic" && credentials === undefined;
 }

@@ -13,6 +13,7 @@
 import { BunNetwork } from "../../bun/network.ts";
 import type { Config } from "../../config/options.ts";
 import { renderConfig } from "../../config/render.ts";
+import { tlsModes } from "../../lib/tls-modes.ts";
 import { describePlace, type RelayHost } from "../../relay/route.ts";
 import type { Network } from "../../shell/network.ts";
 import type { PoolSettings } from "../../shell/relay-pool.ts";
@@ -168,7 +169,7 @@ function describeTransport(
       : `its certificate does not verify, which RELAY_TLS=${relayTls} lets pass`;
     return { verdict: "ok", text: `${tls.version} ${tls.cipher}; ${certificate}` };
   }
-  if (relayTls === "off") return { verdict: "ok", text: "plaintext, as RELAY_TLS=off has it" };
+  if (!tlsModes[relayTls].isWanted) return { verdict: "ok", text: "plaintext, as RELAY_TLS=off has it" };
   return { verdict: "warning", text: `plaintext: ${shown(whyPlaintext)}` };
 }
 
@@ -184,7 +185,7 @@ function describeOffer(relayTls: Config["relayTls"], { offer, tls }: ProbeSucces
     ["SMTPUTF8", offer.smtputf8],
     ["DSN", offer.dsn],
     // Within TLS it is not offered again.
-    ["STARTTLS", offer.starttls || (tls !== undefined && relayTls !== "implicit")],
+    ["STARTTLS", offer.starttls || (tls !== undefined && !tlsModes[relayTls].isFromStart)],
     [["AUTH", ...auth].join(" "), auth.length > 0],
   ];
   const list = (offered: boolean): string =>
