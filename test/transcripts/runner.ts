@@ -75,7 +75,8 @@ class Run {
     }
     const last = steps.at(-1);
     if (last !== undefined) this.#nothingLeft(last);
-    this.#sameInTheLog();
+    // The record of every other cutting is compared with these.
+    if (this.#cutting.cut !== "once") this.#sameInTheLog();
     const { now, logs } = this.#world;
     // The lines of the dialogue stand in the order in which both sides' packets came, so they are left out.
     const events = logs.filter(({ event }) => event !== "dialogue");
