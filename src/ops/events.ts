@@ -388,7 +388,7 @@ const bounds: {
 };
 /** Connected and left: scans, monitors, HAProxy's health checks. */
 const idleSession: LineBound = { by: "client", first: 10, perMinute: 1, name: "session without mail" };
-/** Nothing was accepted and nobody was told so: no mail is missed for want of its line. */
+/** Nothing was accepted, and nothing comes again: no mail is missed for want of its line. */
 const emptyTransaction: LineBound = {
   by: "client",
   first: 100,
@@ -396,7 +396,7 @@ const emptyTransaction: LineBound = {
   name: "transaction without recipient",
 };
 
-/** undefined: every one is written. That holds for each transaction that had a recipient: it was a mail. */
+/** undefined: every one is written. That holds for each transaction that had a recipient or was deferred: it was a mail. */
 export function lineBound(event: LogEvent): LineBound | undefined {
   if (event.event === "transaction") return isMail(event) ? undefined : emptyTransaction;
   if (event.event === "session" && event.transactions === 0) return idleSession;
@@ -419,7 +419,8 @@ const fieldsOf = new Map(
 );
 
 function isMail(event: LogEvent): boolean {
-  return event.event === "transaction" && event.recipients > 0;
+  // One that was deferred is a mail that comes again, whoever refused its recipients.
+  return event.event === "transaction" && (event.recipients > 0 || event.outcome === "deferred");
 }
 
 const leftOutField = ["leftOut", "left_out"] as const;

@@ -138,6 +138,8 @@ describe("LogLimits", () => {
   test("a mail's line has no bound, and one without a recipient has", () => {
     const mail = { event: "transaction", recipients: 1 } as LogEvent;
     const none = { event: "transaction", recipients: 0, client: "192.0.2.1" } as LogEvent;
+    const deferred = { event: "transaction", recipients: 0, outcome: "deferred" } as LogEvent;
+    expect(lineBound(deferred)).toBeUndefined();
     expect(lineBound(mail)).toBeUndefined();
     expect(lineBound(none)).toBeDefined();
     const limits = new LogLimits(clientKey);

@@ -215,9 +215,10 @@ export class Soak {
     const [fresh, warm] = this.#rests;
     const last = this.#rests.at(-1);
     if (fresh === undefined || warm === undefined || last === undefined) return;
-    for (const { mails, descriptors } of this.#rests) {
-      if (descriptors !== fresh.descriptors)
-        this.#find("growth", "descriptors", `${fresh.descriptors}, and ${descriptors} after ${mails} mails`);
+    for (const { mails, descriptors } of this.#rests.slice(1)) {
+      // Behind a start there may be a connection more: the relay was asked what it offers.
+      if (descriptors !== warm.descriptors || descriptors > fresh.descriptors)
+        this.#find("growth", "descriptors", `${warm.descriptors}, and ${descriptors} after ${mails} mails`);
     }
     const growth = last.rssKiB - warm.rssKiB;
     if (growth > growthKiBMax)
