@@ -37,6 +37,9 @@ export interface HeardReply {
 export interface JudgedTransaction {
   readonly id: string;
   readonly from: string;
+  /** At its MAIL: the client may say EHLO again before the relay has read the dot of a mail that it refused. */
+  readonly isExtended: boolean;
+  readonly isSecure: boolean;
   readonly declaredSize: number | undefined;
   readonly body: string | undefined;
   /** As the client wrote them. */

@@ -53,19 +53,22 @@ export function checkMessage(books: Books, message: RelayMessage): void {
     );
   }
   if (judge.objectionsTo(transaction).length > 0) books.violated("the dot is sent against a rule", show);
-  checkTrace(books, parts.trace, judge);
+  checkTrace(books, parts.trace, judge, transaction);
   checkEnvelope(books, message, transaction, parts.trace.length);
 }
 
-function checkTrace(books: Books, trace: string, judge: SessionJudge): void {
+function checkTrace(
+  books: Books,
+  trace: string,
+  judge: SessionJudge,
+  { isExtended, isSecure }: JudgedTransaction,
+): void {
   const line = trace.replaceAll(/\r\n[ \t]/g, " ");
   const address = judge.address.includes(":") ? `[IPv6:${judge.address}]` : `[${judge.address}]`;
   const isTrue =
     line.includes(address) &&
     / by mx\.example with /.test(line) &&
-    line.includes(
-      ` with ${judge.isExtended ? "E" : ""}SMTP${judge.isExtended && judge.isSecure ? "S" : ""} id `,
-    ) &&
+    line.includes(` with ${isExtended ? "E" : ""}SMTP${isExtended && isSecure ? "S" : ""} id `) &&
     /; (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n$/.test(line);
   if (!isTrue) books.violated("the trace is not true", trace);
 }

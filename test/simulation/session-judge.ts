@@ -23,6 +23,8 @@ import type { SocketWatch } from "./watch.ts";
 type Phase = "greeting" | "commands" | "data" | "handshake" | "over";
 const replyLine = /^([2-5]\d\d)([ -])([^\r\n\0]*)$/;
 const junkMax = 100;
+/** From then on each recipient beyond MAX_RECIPIENTS is an error. */
+const overshootMax = 1_000;
 
 export class SessionJudge implements SocketWatch, WordJudge {
   /** "" until it has one: who is sent away at the door has none. */
@@ -40,6 +42,8 @@ export class SessionJudge implements SocketWatch, WordJudge {
   /** Transactions that ended without a message, and without an error that counted. */
   #inVain = 0;
   #errorsBefore = 0;
+  /** Recipients that were refused for being beyond MAX_RECIPIENTS. */
+  #overshoot = 0;
   #junk = 0;
   #hasSpoken = false;
   #inTarpit = false;
@@ -319,6 +323,10 @@ export class SessionJudge implements SocketWatch, WordJudge {
     const isRead = !isDefective && !(isOwn && [501, 555].includes(reply.code));
     const isOfMail = isRead && ["MAIL", "RCPT", "DATA"].includes(verb);
     if (reply.code >= 500) this.#errors += 1;
+    if (isOwn && reply.lines[0] === "4.5.3 too many recipients") {
+      this.#overshoot += 1;
+      if (this.#overshoot > overshootMax) this.#errors += 1;
+    }
     if (isOfMail || verb === "STARTTLS" || verb === "QUIT") return;
     if (verb === "MAIL" && reply.lines[0]?.startsWith("5.6.7") === true) return;
     this.#junk += 1;
@@ -391,6 +399,8 @@ export class SessionJudge implements SocketWatch, WordJudge {
     this.transactions.push({
       id: `${this.session}-${this.transactions.length + 1}`,
       from: addressOf(argument),
+      isExtended: this.isExtended,
+      isSecure: this.isSecure,
       declaredSize: declaredSize(argument),
       body: / BODY=(\w+)/i.exec(argument)?.[1]?.toUpperCase(),
       accepted: [],
@@ -448,6 +458,7 @@ export class SessionJudge implements SocketWatch, WordJudge {
     if (reply.code < 300) {
       this.#errors = 0;
       this.#inVain = 0;
+      this.#overshoot = 0;
       this.#junk = 0;
     }
     judgeDot(this, transaction, reply);
