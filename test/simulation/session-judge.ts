@@ -277,8 +277,11 @@ export class SessionJudge implements SocketWatch, WordJudge {
     }
     if (isTooMany && head.startsWith("421 4.7.0")) return true;
     const { maxErrors, isTrusted } = this.around.facts;
-    // What is no MAIL in truth is an error by itself.
-    const isMail = verb === "MAIL" && !isDefective && !/^(?:50[01]|555) 5\.5\.|^550 5\.6\.7/.test(head);
+    // What is no MAIL in truth is an error by itself, and improper pipelining comes first.
+    const isMail =
+      verb === "MAIL" &&
+      !isDefective &&
+      !/^(?:50[01]|555) 5\.5\.|^550 5\.6\.7|^554 5\.5\.1 improper/.test(head);
     const isInVain = isMail && !isTooMany && this.#errors + this.#inVain >= maxErrors;
     if (head.startsWith("421 4.7.0 too many mails") !== (isInVain && !isTrusted(this.address)))
       this.violated("MAX_ERRORS is not kept", `${this.#errors} errors, ${this.#inVain} in vain -> ${head}`);
