@@ -36,7 +36,8 @@ export function judgeRelayed(
   if (verb === "DATA") {
     if (reply.code === 354 && word.step !== "DATA")
       judge.violated("354 that the relay did not say to DATA", head);
-    if (reply.code >= 500 && word.step === "RCPT" && word.code >= 500) {
+    // What was babbled before may have swallowed the reply to MAIL: then the next one refuses the mail.
+    if (reply.code >= 500 && word.step === "RCPT" && word.code >= 500 && !speaksOutOfTurn(word.kind)) {
       judge.violated("a RCPT's refusal answers DATA", head);
     }
     return;
