@@ -39,11 +39,22 @@ const settleMs = 60_000;
 interface Signals {
   reload: () => void;
   stop: (signal: string) => void;
+  /** A SIGHUP came before the start was over. */
+  isReloadDue: boolean;
 }
 
-/** Before the start is over a SIGHUP has nothing to read again, and a SIGTERM nothing to wait for. */
+/**
+ * Before the start is over a SIGTERM has nothing to wait for. A SIGHUP waits for its end: configuration and certificate
+ * may have been read before they were renewed, and relays are asked for seconds after that.
+ */
 function catchSignals(): Signals {
-  const signals: Signals = { reload: () => {}, stop: () => process.exit(0) };
+  const signals: Signals = {
+    reload: () => {
+      signals.isReloadDue = true;
+    },
+    stop: () => process.exit(0),
+    isReloadDue: false,
+  };
   process.on("SIGTERM", () => signals.stop("SIGTERM"));
   process.on("SIGINT", () => signals.stop("SIGINT"));
   process.on("SIGHUP", () => signals.reload());
@@ -188,6 +199,7 @@ function untilSignal(shell: Shell, start: Running, server: Server, signals: Sign
         resolve();
       });
     };
+    if (signals.isReloadDue) signals.reload();
   });
 }
 

@@ -109,6 +109,28 @@ describe("SIGHUP", () => {
     expect(service.text).not.toContain("two");
   });
 
+  test("while the start still asks relays, is done when the start is over", async () => {
+    const [old, renewed] = [
+      authority.issue("old", "DNS:proxy.test"),
+      authority.issue("new", "DNS:renewed.test"),
+    ];
+    install(old);
+    using relay = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { open: (socket) => void setTimeout(() => socket.terminate(), 1_000), data() {} },
+    });
+    write({ RELAY_HOST: `127.0.0.1:${relay.port}` });
+    await using service = new Service({}, [], ["--config", config]);
+    await service.event("certificate");
+    install(renewed);
+    service.signal("SIGHUP");
+    expect((await service.event("reload")).get("outcome")).toBe("done");
+    expect(service.events("listening").length).toBe(1);
+    const names = service.events("certificate").map((line) => line.get("names"));
+    expect(names).toEqual(["proxy.test", "renewed.test"]);
+  });
+
   test("what the environment has is not read again, and that is told", async () => {
     install(authority.issue("mx", "DNS:proxy.test"));
     write();
