@@ -5,8 +5,8 @@
  * systemd's whose address we do not know, is found at the dial (client/offer.ts).
  * Not here: what follows from it (serve.ts, commands/check/check.ts).
  */
-import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
+import { addressOctets, formatAddress, isIpv4Address } from "../lib/ip.ts";
 import type { RelayHost } from "../relay/route.ts";
 import type { ListenTarget, Network } from "../shell/network.ts";
 
@@ -66,11 +66,25 @@ function isOurs(
   targets: readonly ListenTarget[],
   ownAddresses: readonly string[],
 ): boolean {
-  const anyOfFamily = isIPv4(address) ? "0.0.0.0" : "::";
-  const isOfThisHost = ownAddresses.includes(address) || address.startsWith("127.");
+  const dialled = whereItLeads(address);
+  const anyOfFamily = isIpv4Address(dialled) ? "0.0.0.0" : "::";
+  const isOfThisHost = dialled.startsWith("127.") || ownAddresses.some((own) => plain(own) === dialled);
   return targets.some((target) => {
     if (!("port" in target) || target.port !== port) return false;
-    if (target.host === address) return true;
-    return isOfThisHost && (target.host === "" || target.host === anyOfFamily);
+    if (isOfThisHost && (target.host === "" || target.host === anyOfFamily)) return true;
+    return plain(target.host) === dialled;
   });
+}
+
+/** One way to write each address: 127.0.0.1 for ::ffff:127.0.0.1, and without a scope. */
+function plain(address: string): string {
+  const octets = addressOctets(address);
+  return octets === undefined ? address : formatAddress(octets);
+}
+
+/** connect(2) takes the address of no host for this host's loopback. */
+function whereItLeads(address: string): string {
+  const dialled = plain(address);
+  if (dialled === "0.0.0.0") return "127.0.0.1";
+  return dialled === "::" ? "::1" : dialled;
 }

@@ -5,7 +5,7 @@ import { findOwnRelays } from "../../src/commands/own-relay.ts";
 import type { ListenTarget } from "../../src/shell/network.ts";
 import { run } from "./support.ts";
 
-const own = ["127.0.0.1", "::1", "192.0.2.7", "2001:db8::7"];
+const own = ["127.0.0.1", "::1", "192.0.2.7", "2001:db8::7", "fe80::1"];
 const all: ListenTarget = { host: "", port: 25 };
 const v4: ListenTarget = { host: "0.0.0.0", port: 25 };
 const v6: ListenTarget = { host: "::", port: 25 };
@@ -21,6 +21,14 @@ const cases: readonly (readonly [string, number, readonly ListenTarget[], boolea
   ["2001:db8::7", 25, [v6], true],
   ["192.0.2.7", 25, [v4], true],
   ["127.0.0.1", 25, [unix, loopback], true],
+  ["::ffff:127.0.0.1", 25, [loopback], true],
+  ["::ffff:192.0.2.7", 25, [all], true],
+  ["0.0.0.0", 25, [loopback], true],
+  ["0.0.0.0", 25, [v4], true],
+  ["::", 25, [all], true],
+  ["2001:db8:0:0::7", 25, [{ host: "2001:DB8::7", port: 25 }], true],
+  ["fe80::1%eth0", 25, [all], true],
+  ["::", 25, [v4], false],
   ["127.0.0.1", 10025, [all], false],
   ["192.0.2.8", 25, [all], false],
   ["192.0.2.7", 25, [loopback], false],
