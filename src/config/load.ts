@@ -17,7 +17,7 @@ import { checkTogether } from "./checks.ts";
 import { parseEnvFile } from "./env-file.ts";
 import type { Finding } from "./findings.ts";
 import { domainName } from "./kinds/hosts.ts";
-import { quote, secret, visible } from "./kinds/values.ts";
+import { isMisread, quote, secret, visible } from "./kinds/values.ts";
 import {
   type Config,
   isComplete,
@@ -251,6 +251,7 @@ function readPassword(
   if (path === undefined) return [];
   const file = read(surroundings, path);
   if (!file.ok) return [{ option: name, source, reason: file.fault }];
+  if (isMisread(file.value)) return [{ option: name, source, reason: `${quote(path)} must be in UTF-8` }];
   const parsed = secret.parse(file.value.replace(/\r?\n$/, ""), () => undefined);
   if (!parsed.ok) {
     return [

@@ -568,6 +568,14 @@ describe("the password's file", () => {
     },
   );
 
+  test("in Latin-1 is a fault: the relay would be sent another password", () => {
+    const p = Buffer.from("gehe\xefm\n", "latin1").toString("utf8");
+    expect(faults({ environment, files: { p } })).toEqual([
+      "RELAY_PASSWORD_FILE (environment): “p” must be in UTF-8",
+    ]);
+    expect(loaded({ environment, files: { p: "geheïm\n" } }).config.relayPassword?.reveal()).toBe("geheïm");
+  });
+
   test("that cannot be read", () => {
     expect(faults({ environment })).toEqual([
       "RELAY_PASSWORD_FILE (environment): cannot read “p”: there is no such file (ENOENT)",

@@ -399,6 +399,7 @@ describe("secrets", () => {
 
   test("no fault shows it", () => {
     expect(fault(secret, "hunter2\n")).not.toContain("hunter2");
+    expect(fault(secret, "hunter2\uFFFD")).toBe("must be in UTF-8");
     expect(secret.format(new Secret("hunter2"))).toBe("(hidden)");
   });
 });

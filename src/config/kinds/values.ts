@@ -257,10 +257,19 @@ export const path: Kind<string> = {
   format: String,
 };
 
+/**
+ * Octets that are not UTF-8 (a password in Latin-1, say) are read as U+FFFD, from files and environment alike. The relay
+ * would be sent another text than was written.
+ */
+export function isMisread(text: string): boolean {
+  return text.includes("\uFFFD");
+}
+
 /** Any text on one line. */
 export const line: Kind<string> = {
   placeholder: "TEXT",
   parse(text) {
+    if (isMisread(text)) return failure("must be in UTF-8");
     if (text !== "" && !hasControl(text)) return success(text);
     return failure(`must be a text without control characters, not ${quote(text)}`);
   },
@@ -271,6 +280,7 @@ export const line: Kind<string> = {
 export const secret: Kind<Secret> = {
   placeholder: "SECRET",
   parse(text) {
+    if (isMisread(text)) return failure("must be in UTF-8");
     if (text !== "" && !hasControl(text)) return success(new Secret(text));
     return failure("must be a text of one line, without control characters");
   },
