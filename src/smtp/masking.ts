@@ -15,8 +15,8 @@ const hidden = "(hidden)";
 /** A verb of SMTP: what was said behind AUTH is over. */
 const smtpVerb =
   /^[ \t]*(?:EHLO|HELO|MAIL|RCPT|DATA|RSET|NOOP|QUIT|VRFY|EXPN|HELP|STARTTLS|BDAT|ETRN)(?![^ \t])/i;
-/** AUTH and its kin of other protocols. */
-const credentialVerb = /^[ \t]*(?:AUTH|AUTHENTICATE|LOGIN|PASS|APOP)(?![^ \t])/i;
+/** AUTH and its kin of other protocols, misspelt ones too: “AUTH=LOGIN”, as old servers advertised it, “AUTH:PLAIN”. */
+const credentialVerb = /^[^!-~]*(?:AUTH|AUTHENTICATE|LOGIN|PASS|PASSWORD|APOP)(?![0-9A-Za-z_-])/i;
 /** IMAP has a tag in front. */
 const taggedVerb = /^[ \t]*[^ \t]+[ \t]+(?:AUTHENTICATE|LOGIN)(?![^ \t])/i;
 const credentialField = /^[ \t]*(?:Authorization|Proxy-Authorization|Cookie)[ \t]*:/i;

@@ -16,6 +16,13 @@ describe("what a client says", () => {
       ["AUTH", "(hidden)", ""],
     ],
     [["  PASS x"], ["  PASS (hidden)"]],
+    [
+      ["AUTH=LOGIN", "cA==", "QUIT"],
+      ["AUTH (hidden)", "(hidden)", "QUIT"],
+    ],
+    [["AUTH:PLAIN AGEAYg=="], ["AUTH (hidden)"]],
+    [["\0AUTH PLAIN AGEAYg=="], ["\0AUTH (hidden)"]],
+    [["PASSWORD x"], ["PASSWORD (hidden)"]],
     [["a LOGIN u p"], ["a LOGIN (hidden)"]],
     [["a AUTHENTICATE PLAIN x"], ["a AUTHENTICATE (hidden)"]],
     [["Authorization: Basic x"], ["Authorization: (hidden)"]],
