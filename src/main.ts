@@ -4,6 +4,7 @@
  */
 import { defineCommand, runCommand } from "citty";
 import { complain, print } from "./commands/print.ts";
+import { quoteArgument } from "./config/arguments.ts";
 import { renderHelp } from "./config/render.ts";
 import { commit, version } from "./version.ts";
 
@@ -69,7 +70,7 @@ function withCommand(args: readonly string[]): readonly [command: string, ...res
 
 const [command, ...rest] = withCommand(process.argv.slice(2));
 if (!Object.hasOwn(commands, command)) {
-  complain(`smtpproxy: there is no command “${command}”; see smtpproxy --help\n`);
+  complain(`smtpproxy: there is no command ${quoteArgument(command)}; see smtpproxy --help\n`);
   process.exit(78);
 }
 await runCommand(main, { rawArgs: [command, ...rest] });

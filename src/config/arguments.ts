@@ -64,8 +64,14 @@ export function parseArguments(args: readonly string[], positionalsMax: number):
       }
     }
   }
-  for (const extra of positionals.slice(positionalsMax)) fault(quote(extra), "is one argument too many");
+  for (const extra of positionals.slice(positionalsMax))
+    fault(quoteArgument(extra), "is one argument too many");
   return { options, configFile: configFiles[0], positionals, faults, doubtful };
+}
+
+/** An option that was to stand in front of the command, RELAY_PASSWORD=… say: what it was set to is not shown. */
+export function quoteArgument(argument: string): string {
+  return quote(argument.replace(/=.*/s, "=…"));
 }
 
 /** An unknown flag probably had a value as well: it is taken away, and not reported as a fault of its own. */

@@ -86,6 +86,19 @@ describe("faults", () => {
     expect(stderr).toBe("smtpproxy: there is no command “relay”; see smtpproxy --help\n");
   });
 
+  test("an option that stands where a command or a file belongs: its value is not shown", async () => {
+    for (const args of [
+      ["RELAY_PASSWORD=hunter2\x1b[31m"],
+      ["serve", "RELAY_PASSWORD=hunter2"],
+      ["check", "--", "RELAY_PASSWORD=hunter2"],
+    ]) {
+      const { status, stderr } = await run(args, { environment: { RELAY_HOST: "127.0.0.1:9" } });
+      expect(status).toBe(78);
+      expect(stderr).toContain("“RELAY_PASSWORD=…”");
+      expect(stderr).not.toContain("hunter2");
+    }
+  });
+
   test("a port that is taken or forbidden: exit status 1", async () => {
     const taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     const environment = { RELAY_HOST: "127.0.0.1:9", LISTEN_ADDRESS: `127.0.0.1:${taken.port}` };
