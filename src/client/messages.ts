@@ -32,14 +32,17 @@ export interface Surroundings {
   readonly unixEpochMs: number;
 }
 
-/** What became of a look-up; addresses for A, texts for TXT. */
+/** What became of a look-up. */
 export type LookupAnswer =
+  /** Type A: IPv4 addresses, in the answer's order. */
   | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
+  /** Type TXT: one wire string a record, its strings joined. */
   | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
+  /** No such name, or nothing of this type there. */
   | ({ readonly kind: "none" } & AnswerAge)
   /** Nobody was asked so far, for want of room here. The answer may still follow. */
   | { readonly kind: "busy"; readonly reason: string }
-  /** `server`: the one that said so, "host:port"; undefined: none did. */
+  /** One line for the log; no octet of a peer's is in it. `server`: "host:port" of the one it is about, if any. */
   | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
 
 interface AnswerAge {

@@ -3,7 +3,7 @@
  * reports all errors together or goes on.
  * Not here: the options themselves (config/options.ts).
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { hostname } from "node:os";
 import { loadAuthorities } from "../bun/tls.ts";
 import type { SessionPolicy } from "../client/messages.ts";
@@ -35,6 +35,25 @@ export interface Loaded {
   readonly config: Config;
   readonly sources: Sources;
   readonly warnings: readonly Finding[];
+}
+
+/** More is no file of options, and no password. A device may have no end. */
+const fileOctetsMax = 1024 * 1024;
+
+/** In UTF-8. Throws what the system says, or that the file is too large. */
+function readShortFile(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const octets = Buffer.alloc(fileOctetsMax + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < octets.length; length += read) {
+      read = readSync(file, octets, length, octets.length - length, null);
+    }
+    if (length > fileOctetsMax) throw new Error("it is larger than 1 MiB");
+    return octets.toString("utf8", 0, length);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** The configuration, or undefined after every fault was written to stderr, as text for people. */
@@ -71,7 +90,7 @@ export function loadQuietly(args: readonly string[]): ReturnType<typeof load> {
     args,
     environment: process.env,
     hostName: hostname(),
-    readFile: (path) => readFileSync(path, "utf8"),
+    readFile: readShortFile,
   });
 }
 

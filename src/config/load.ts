@@ -82,6 +82,9 @@ interface Gathered {
   readonly doubtful: ReadonlySet<Property>;
 }
 
+/** A file that is none of ours, a binary say, is at fault in every line. */
+const fileFaultsMax = 20;
+
 const NOTHING: ReadonlySet<Property> = new Set();
 
 export function load(surroundings: Surroundings): Loaded {
@@ -165,7 +168,8 @@ function fromFile(path: string | undefined, surroundings: Surroundings): Gathere
     if (property === undefined) {
       const near = nearMiss(key);
       const suggestion = near === undefined ? "" : `; did you mean ${near}?`;
-      faults.push({ option: visible(key), source, reason: `is no option${suggestion}` });
+      const option = /^[\w ]{1,60}$/.test(key) ? key : quote(key);
+      faults.push({ option, source, reason: `is no option${suggestion}` });
       doubt(doubtful, near === undefined ? [] : propertyOf(near));
       continue;
     }
@@ -174,6 +178,10 @@ function fromFile(path: string | undefined, surroundings: Surroundings): Gathere
     seen.add(property);
     if (isSet(OPTIONS[property], value)) givens.set(property, { text: value, source });
     else givens.delete(property);
+  }
+  const more = faults.splice(fileFaultsMax).length;
+  if (more > 0) {
+    faults.push({ option: "--config", source: "flag", reason: `${quote(path)} has ${more} further faults` });
   }
   return { givens, faults, warnings, doubtful };
 }

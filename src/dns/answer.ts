@@ -8,29 +8,11 @@
  */
 import { isIPv4 } from "node:net";
 import { type Answer, type DecodedPacket, decode } from "dns-packet";
+import type { LookupAnswer } from "../client/messages.ts";
 import { believedTtlMs, ttlMsMax, ttlMsMin } from "./cache.ts";
 import { headerOctets } from "./transport.ts";
 
 export type DnsType = "A" | "TXT";
-
-export type DnsAnswer =
-  /** Type A: IPv4 addresses, in the answer's order. */
-  | ({ readonly kind: "found"; readonly addresses: readonly string[] } & AnswerAge)
-  /** Type TXT: one wire string a record, its strings joined. */
-  | ({ readonly kind: "texts"; readonly texts: readonly string[] } & AnswerAge)
-  /** No such name, or nothing of this type there. */
-  | ({ readonly kind: "none" } & AnswerAge)
-  /** Nobody was asked, for want of room here. */
-  | { readonly kind: "busy"; readonly reason: string }
-  /** One line for the log; no octet of a peer's is in it. `server`: the one it is about, if it is about one. */
-  | { readonly kind: "trouble"; readonly reason: string; readonly server: string | undefined };
-
-interface AnswerAge {
-  /** How long this still holds. */
-  readonly ttlMs: number;
-  /** It was known from before. */
-  readonly cached?: true;
-}
 
 const aliasesMax = 16;
 /** An owner name's one octet, type, class, TTL and length. */
@@ -40,7 +22,7 @@ const noSuchName = 3;
 const failures: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
 
 /** What `message` says of `name` (in lower case), whose header and question were found to fit. Never throws. */
-export function readAnswer(message: Buffer, name: string, type: DnsType): DnsAnswer {
+export function readAnswer(message: Buffer, name: string, type: DnsType): LookupAnswer {
   if (message.length < headerOctets) return trouble("malformed answer");
   const code = message.readUInt8(3) & 0x0f;
   if (code !== noError && code !== noSuchName) return trouble(failures[code] ?? `RCODE ${code}`);
@@ -134,6 +116,6 @@ function wireString(part: string | Buffer): string {
   return Buffer.isBuffer(part) ? part.toString("latin1") : Buffer.from(part).toString("latin1");
 }
 
-export function trouble(reason: string, server?: string): DnsAnswer {
+export function trouble(reason: string, server?: string): LookupAnswer {
   return { kind: "trouble", reason, server };
 }

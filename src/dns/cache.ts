@@ -5,12 +5,12 @@
  * Not here: where a TTL is read (readAnswer in answer.ts); the clock, which comes in as a number.
  * Rejected: least recently used first out. An entry lives an hour at most, so age is as good, and costs nothing.
  */
-import type { DnsAnswer } from "./answer.ts";
+import type { LookupAnswer } from "../client/messages.ts";
 
 export const ttlMsMin = 60_000;
 export const ttlMsMax = 3_600_000;
 
-type Kept = Exclude<DnsAnswer, { kind: "trouble" | "busy" }>;
+type Kept = Exclude<LookupAnswer, { kind: "trouble" | "busy" }>;
 
 export class DnsCache {
   readonly #entriesMax: number;

@@ -16,7 +16,8 @@
  * RFC 1035 §4 and §7, RFC 2308 §5, RFC 2181 §8.
  */
 import { encode, RECURSION_DESIRED } from "dns-packet";
-import { type DnsAnswer, type DnsType, readAnswer, trouble } from "./answer.ts";
+import type { LookupAnswer } from "../client/messages.ts";
+import { type DnsType, readAnswer, trouble } from "./answer.ts";
 import { DnsCache } from "./cache.ts";
 import { LookUpTurns, type Turn, type TurnLimits } from "./look-up-turns.ts";
 import { type AskFailure, type Asking, type DnsServer, DnsTransport, describeServer } from "./transport.ts";
@@ -45,14 +46,14 @@ export interface LookUp {
 }
 
 /** It is called later, and once; or twice, if it has to wait for its turn: then first with "busy". */
-export type AnswerHandler = (answer: DnsAnswer) => void;
+export type AnswerHandler = (answer: LookupAnswer) => void;
 
 const attemptMsDefault = 1_500;
 /** Beyond 2,000 at once the kernel's buffers lose questions. Those that wait cost 300 octets each. */
 const limitsDefault: TurnLimits = { runningMax: 2_000, shareMax: 100, waitingMax: 8_000 };
-const waitsForItsTurn: DnsAnswer = { kind: "busy", reason: "too many look-ups at once" };
+const waitsForItsTurn: LookupAnswer = { kind: "busy", reason: "too many look-ups at once" };
 /** The same, and nothing follows. */
-const hadNoTurn: DnsAnswer = { ...waitsForItsTurn };
+const hadNoTurn: LookupAnswer = { ...waitsForItsTurn };
 const cacheEntriesMax = 10_000;
 /** A longer answer is not kept, so that the cache has a limit in octets too. */
 const cachedOctetsMax = 2_048;
@@ -107,7 +108,7 @@ export class DnsResolver {
   }
 
   /** The same as a promise, of the answer alone. */
-  lookup(name: string, type: DnsType): Promise<DnsAnswer> {
+  lookup(name: string, type: DnsType): Promise<LookupAnswer> {
     return new Promise((resolve) => {
       this.lookUp({ name, type, network: "" }, (answer) => {
         if (answer !== waitsForItsTurn) resolve(answer);
@@ -161,11 +162,11 @@ class Waiter implements LookUp {
     this.#told = told;
   }
 
-  tell(answer: DnsAnswer): void {
+  tell(answer: LookupAnswer): void {
     if (!this.#isOver) this.#told(answer);
   }
 
-  soon(answer: DnsAnswer): LookUp {
+  soon(answer: LookupAnswer): LookUp {
     queueMicrotask(() => this.tell(answer));
     return this;
   }
@@ -196,7 +197,7 @@ interface LookupOwner {
    * Once, before anybody is told. `answer`: undefined if nobody wants it any more. `octets`: the length of the message
    * that it was read from.
    */
-  settled(answer: DnsAnswer | undefined, octets: number): void;
+  settled(answer: LookupAnswer | undefined, octets: number): void;
 }
 
 /** One name and type, asked of one server after the other, for all who want to know it. */
@@ -253,7 +254,7 @@ class Lookup {
     queueMicrotask(() => (isTooLate ? this.settle(hadNoTurn) : this.#ask(trouble("no DNS server"))));
   }
 
-  settle(answer: DnsAnswer | undefined, octets = 0): void {
+  settle(answer: LookupAnswer | undefined, octets = 0): void {
     if (this.#settled) return;
     this.#settled = true;
     clearTimeout(this.#deadline);
@@ -267,12 +268,12 @@ class Lookup {
   }
 
   /** Without an answer. What was not asked for want of room here is not said to be the servers' fault. */
-  #end(why: DnsAnswer): void {
+  #end(why: LookupAnswer): void {
     this.settle(this.#lack === undefined ? why : { kind: "busy", reason: this.#lack });
   }
 
   /** Asks the server whose turn it is. `before`: what became of the last one; if there is none left, of all. */
-  #ask(before: DnsAnswer): void {
+  #ask(before: LookupAnswer): void {
     if (this.#settled || this.#query === undefined) return;
     const [server] = this.#servers;
     if (server === undefined) {

@@ -13,7 +13,6 @@ import { tooManyRecipients, utf8AddressRefused } from "../smtp/catalogue.ts";
 import type { MailParameters, RcptParameters } from "../smtp/parameters.ts";
 import { formatPath, isAscii, type Mailbox, type ReversePath } from "../smtp/paths.ts";
 import { describeReply, type Reply } from "../smtp/replies.ts";
-
 import type { MailPolicy, Slot, TransactionOrigin } from "./messages.ts";
 import { judgeRecipient, type RecipientVerdict, withAddress } from "./recipients.ts";
 

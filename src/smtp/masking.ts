@@ -15,10 +15,13 @@ const hidden = "(hidden)";
 /** A verb of SMTP: what was said behind AUTH is over. */
 const smtpVerb =
   /^[ \t]*(?:EHLO|HELO|MAIL|RCPT|DATA|RSET|NOOP|QUIT|VRFY|EXPN|HELP|STARTTLS|BDAT|ETRN)(?![^ \t])/i;
-/** AUTH and its kin of other protocols, misspelt ones too: “AUTH=LOGIN”, as old servers advertised it, “AUTH:PLAIN”. */
-const credentialVerb = /^[^!-~]*(?:AUTH|AUTHENTICATE|LOGIN|PASS|PASSWORD|APOP)(?![0-9A-Za-z_-])/i;
+/** AUTH and its kin of other protocols, misspelt ones too: “AUTH=LOGIN”, as old servers advertised it, “AUTHPLAIN”. */
+const credentialVerb =
+  /^[^!-~]*(?:X?AUTH(?:PLAIN|LOGIN|CRAM)?|AUTHENTICATE|LOGIN|PASS|PASSWORD|APOP)(?![0-9A-Za-z_-])/i;
 /** IMAP has a tag in front. */
 const taggedVerb = /^[ \t]*[^ \t]+[ \t]+(?:AUTHENTICATE|LOGIN)(?![^ \t])/i;
+/** HTTP has them in the address: of a user, or behind the path. */
+const requestLine = /^[ \t]*[A-Z]{3,10} [^ ]+/;
 const credentialField = /^[ \t]*(?:Authorization|Proxy-Authorization|Cookie)[ \t]*:/i;
 
 export class CommandMask {
@@ -36,8 +39,14 @@ export class CommandMask {
       this.#isBehindAuth = true;
       return spoken[0].length === line.length ? line : `${spoken[0]} ${hidden}`;
     }
-    return this.#isBehindAuth && line !== "" ? hidden : line;
+    if (this.#isBehindAuth && line !== "") return hidden;
+    return requestLine.test(line) ? withoutQuery(line) : line;
   }
+}
+
+/** The line of a request without the user of its address, and without what stands behind the path. */
+function withoutQuery(line: string): string {
+  return line.replace(/\/\/[^/@ ]*@/g, `//${hidden}@`).replace(/\?[^ ]*/, `?${hidden}`);
 }
 
 /** What may be shown of a client's first octets, which may be lines or a part of one. */

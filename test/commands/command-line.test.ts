@@ -80,6 +80,14 @@ describe("faults", () => {
     );
   });
 
+  test("a file of options that has no end, or is far too large", async () => {
+    const { status, stderr } = await run(["check", "--config", "/dev/zero"]);
+    expect([status, stderr]).toEqual([
+      78,
+      "smtpproxy: --config (flag): cannot read “/dev/zero”: it is larger than 1 MiB\n",
+    ]);
+  });
+
   test("an unknown command", async () => {
     const { status, stderr } = await run(["relay"]);
     expect(status).toBe(78);

@@ -291,6 +291,14 @@ describe("the file", () => {
     ]);
   });
 
+  test("that is none of ours: the first faults, and how many more there are", () => {
+    const f = `${"nonsense\n".repeat(1000)}${"k".repeat(1000)}=1\n`;
+    const found = faults({ args: ["--config", "f"], files: { f } });
+    expect(found).toHaveLength(21);
+    expect(found.at(-1)).toBe("--config (flag): “f” has 981 further faults");
+    expect(Math.max(...found.map((fault) => fault.length))).toBeLessThan(200);
+  });
+
   test("with faults, each with its line", () => {
     const f = "RELAY_HOST=r.example\nRELAY_HOTS=x\nnonsense\nBOGUS=1\nexport MAX_HOPS=3\nMAX_HOPS=none\n";
     expect(faults({ args: ["--config", "f"], files: { f } })).toEqual([

@@ -1,7 +1,8 @@
 /** What the stub resolver is made of, without a socket: reading answers, whole and broken, the cache, resolv.conf. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type DnsAnswer, readAnswer } from "../../src/dns/answer.ts";
+import type { LookupAnswer } from "../../src/client/messages.ts";
+import { readAnswer } from "../../src/dns/answer.ts";
 import { DnsCache } from "../../src/dns/cache.ts";
 import { serversOf } from "../../src/dns/resolv-conf.ts";
 import { isAnswerTo } from "../../src/dns/transport.ts";
@@ -44,7 +45,7 @@ describe("broken messages", () => {
       .map((array) => Buffer.concat([Buffer.from([0, 0, 0x81, 0x80, 0, 1]), array])),
   );
 
-  function isSound(answer: DnsAnswer): boolean {
+  function isSound(answer: LookupAnswer): boolean {
     if (answer.kind === "busy") return false;
     if (answer.kind === "trouble") return /^[A-Za-z0-9 ]+$/.test(answer.reason);
     if (answer.ttlMs < 60_000 || answer.ttlMs > 3_600_000) return false;

@@ -1,7 +1,7 @@
 /** The stub resolver against a scripted server over loopback. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
-import type { DnsAnswer } from "../../src/dns/answer.ts";
+import type { LookupAnswer } from "../../src/client/messages.ts";
 import type { TurnLimits } from "../../src/dns/look-up-turns.ts";
 import { DnsResolver } from "../../src/dns/resolver.ts";
 import { DnsTransport } from "../../src/dns/transport.ts";
@@ -46,17 +46,17 @@ async function pair(times?: Times, clock?: { now: number }) {
   return { only, asking: resolver([only], times, clock) };
 }
 
-function trouble(reason: string, server?: string): DnsAnswer {
+function trouble(reason: string, server?: string): LookupAnswer {
   return { kind: "trouble", reason, server };
 }
 
-const busy: DnsAnswer = { kind: "busy", reason: "too many look-ups at once" };
+const busy: LookupAnswer = { kind: "busy", reason: "too many look-ups at once" };
 const listed = dns.addresses(["127.0.0.2"]);
 const foundListed = { kind: "found", addresses: ["127.0.0.2"], ttlMs: 300_000 } as const;
 const forged = dns.addresses(["127.0.0.66"]);
 
 describe("what an answer says", () => {
-  const cases: readonly (readonly [string, dns.Behaviour, DnsAnswer])[] = [
+  const cases: readonly (readonly [string, dns.Behaviour, LookupAnswer])[] = [
     ["listed", listed, foundListed],
     [
       "several",
@@ -425,11 +425,11 @@ describe("sharing and limits", () => {
     const before = descriptors();
     const names = Array.from({ length: 2_000 }, (_, at) => `n${at}.test`);
     const lookups = names.map((name, at) => {
-      const { promise, resolve } = Promise.withResolvers<DnsAnswer>();
+      const { promise, resolve } = Promise.withResolvers<LookupAnswer>();
       asking.lookUp({ name, type: "A", network: `${at % 50}` }, resolve);
       return promise;
     });
-    const told: DnsAnswer[] = [];
+    const told: LookupAnswer[] = [];
     const more = asking.lookUp({ name: "more.test", type: "A", network: "n" }, (answer) => told.push(answer));
     await turns(1);
     expect(told).toEqual([busy]);

@@ -7,7 +7,6 @@ import fc from "fast-check";
 import type { SessionPolicy } from "../../src/client/messages.ts";
 import { Envelope } from "../../src/mail/envelope.ts";
 import type { Slot, TransactionOrigin } from "../../src/mail/messages.ts";
-
 import {
   recipientNotOurs,
   relayLost,

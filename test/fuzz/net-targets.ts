@@ -1,6 +1,7 @@
 /** Targets of the network's edge: DNS answers, a zone's texts, resolv.conf, the sockets that systemd hands over. */
 import { isIP, isIPv4 } from "node:net";
-import { type DnsAnswer, readAnswer } from "../../src/dns/answer.ts";
+import type { LookupAnswer } from "../../src/client/messages.ts";
+import { readAnswer } from "../../src/dns/answer.ts";
 import { serversOf } from "../../src/dns/resolv-conf.ts";
 import { isAnswerTo } from "../../src/dns/transport.ts";
 import { inheritedSockets } from "../../src/host/systemd.ts";
@@ -54,7 +55,7 @@ const dnsAnswers: Target = {
   },
 };
 
-function holdSound(answer: DnsAnswer, input: string): void {
+function holdSound(answer: LookupAnswer, input: string): void {
   if (answer.kind === "trouble") {
     hold(/^[A-Za-z0-9 ]+$/.test(answer.reason), "trouble is told in our words", answer.reason);
     return;
@@ -77,13 +78,13 @@ function holdSound(answer: DnsAnswer, input: string): void {
   }
 }
 
-function gist(answer: DnsAnswer): Json {
+function gist(answer: LookupAnswer): Json {
   if (answer.kind === "found") return answer.addresses;
   if (answer.kind === "texts") return answer.texts;
   return answer.kind === "none" ? null : answer.reason;
 }
 
-function shapeOf(answer: DnsAnswer): string {
+function shapeOf(answer: LookupAnswer): string {
   if (answer.kind === "trouble" || answer.kind === "busy") return answer.reason;
   if (answer.kind === "none") return `none ${answer.ttlMs === 60_000}`;
   return `${answer.kind} ${answer.kind === "found" ? Math.min(answer.addresses.length, 2) : answer.texts.length > 1}`;

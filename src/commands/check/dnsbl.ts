@@ -12,9 +12,10 @@
  * Rejected: asking all servers as one, as the service does. The first that answers would speak for the others, which
  * take its place when it is out of order.
  */
+
+import type { LookupAnswer } from "../../client/messages.ts";
 import { type DnsblZone, dnsblZone } from "../../config/kinds/dnsbl-zone.ts";
 import type { Config } from "../../config/options.ts";
-import type { DnsAnswer } from "../../dns/answer.ts";
 import { DnsResolver } from "../../dns/resolver.ts";
 import { type DnsServer, describeServer } from "../../dns/transport.ts";
 import { distinctZones, explanation, matches, meaningOf } from "../../screening/dnsbl-zones.ts";
@@ -149,7 +150,7 @@ async function askWhy(resolver: DnsResolver, name: string, zone: TestedZone): Pr
   return text === undefined ? undefined : explanation(text, zone);
 }
 
-function addressesOf(answer: DnsAnswer): readonly string[] {
+function addressesOf(answer: LookupAnswer): readonly string[] {
   return answer.kind === "found" ? answer.addresses.toSorted() : [];
 }
 
