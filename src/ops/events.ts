@@ -1,8 +1,7 @@
 /**
- * Every event that the program logs, as a closed union, and the tables that say at which level and with which keys, in
- * which order, each is written, and how often where a stranger can cause it at will. The core emits events, so tests
- * assert them and not text.
- * Not here: escaping, cutting, text or JSON (log.ts). Values from peers are wire strings (one char an octet).
+ * Every event that the program logs, as a closed union, and the table that says at which level and with which keys, in
+ * which order, each is written. The core emits events, so tests assert them and not text.
+ * Not here: how often each is written (line-bounds.ts); escaping, cutting, text or JSON (log.ts). Values from peers are wire strings (one char an octet).
  */
 import type { LogLine, LogValue } from "./log.ts";
 
@@ -221,7 +220,7 @@ export type LogEvent =
       readonly importantLines: number;
       readonly since: string;
     }
-  /** What the bounds below left out, where no further line of its kind tells it. */
+  /** What the bounds of lines left out, where no further line of its kind tells it. */
   | {
       readonly event: "log-lines-left-out";
       /** Which event. */
@@ -239,10 +238,10 @@ export type LogEvent =
     };
 
 type Level = LogLine["level"];
-type KeysOf<E> = E extends { event: string } ? readonly Exclude<keyof E, "event">[] : never;
+export type KeysOf<E> = E extends { event: string } ? readonly Exclude<keyof E, "event">[] : never;
 
 /** An intersection would do as well, but is too much for the compiler with so many events. */
-type LogEventsWithTheName<Name> = Extract<LogEvent, { event: Name }>;
+export type LogEventsWithTheName<Name> = Extract<LogEvent, { event: Name }>;
 
 /** Level and keys, in the order in which they are written. */
 const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<LogEventsWithTheName<N>> } } =
@@ -329,80 +328,6 @@ const layout: { readonly [N in LogEvent["event"]]: { level: Level; keys: KeysOf<
     dialogue: { level: "debug", keys: ["session", "with", "direction", "text"] },
   };
 
-/** How many lines of one kind are written; the others are counted (log-limits.ts). */
-export interface LineBound<Key extends string = string> {
-  /** The key whose values are told apart: each client, relay or zone has its own bound. */
-  readonly by: Key;
-  /** Written at once. */
-  readonly first: number;
-  /** Written after those. */
-  readonly perMinute: number;
-  /** What the count is reported for, if not the event: where that has more than one bound. */
-  readonly name?: string;
-}
-
-/** One line an hour, for what lasts until the operator does something about it. */
-const hourly = 1 / 60;
-
-/**
- * For each event, so that nobody forgets to ask: can a stranger cause it at will? A mail server that writes to us all
- * day stays within the bounds for what has to do with mail; what only a broken or hostile client causes is written
- * once, and then as a count. `undefined`: no stranger can; or the operator has asked for every one (debug); or see
- * lineBound.
- */
-const bounds: {
-  readonly [N in LogEvent["event"]]: LineBound<KeysOf<LogEventsWithTheName<N>>[number] & string> | undefined;
-} = {
-  transaction: undefined,
-  start: undefined,
-  "start-failed": undefined,
-  listening: undefined,
-  configuration: undefined,
-  certificate: undefined,
-  reload: undefined,
-  shutdown: undefined,
-  stopped: undefined,
-  "log-lines-dropped": undefined,
-  "log-lines-left-out": undefined,
-  "look-up": undefined,
-  dialogue: undefined,
-  "connection-refused": { by: "client", first: 1, perMinute: 1 },
-  session: { by: "client", first: 600, perMinute: 600 },
-  "recipient-refused": { by: "client", first: 100, perMinute: 60 },
-  "command-refused": { by: "client", first: 20, perMinute: 5 },
-  screening: { by: "client", first: 10, perMinute: 1 },
-  tarpit: { by: "client", first: 10, perMinute: 1 },
-  "relay-plaintext": { by: "relay", first: 1, perMinute: hourly },
-  "relay-demands": { by: "relay", first: 1, perMinute: hourly },
-  "relay-failed": { by: "relay", first: 3, perMinute: 1 },
-  "relay-loop": { by: "relay", first: 1, perMinute: hourly },
-  "relay-recovered": { by: "relay", first: 3, perMinute: 1 },
-  "relay-pressure": { by: "connectionsMax", first: 1, perMinute: 1 },
-  "relay-pressure-over": { by: "connectionsMax", first: 1, perMinute: 1 },
-  "dnsbl-unusable": { by: "zone", first: 2, perMinute: 1 },
-  "dnsbl-silent": { by: "zone", first: 2, perMinute: 1 },
-  "dnsbl-back": { by: "zone", first: 2, perMinute: 1 },
-  "dnsbl-overload": { by: "reason", first: 1, perMinute: 1 },
-  descriptors: { by: "state", first: 1, perMinute: 1 },
-  fault: { by: "stack", first: 5, perMinute: 1 },
-};
-/** Connected and left: scans, monitors, HAProxy's health checks. */
-const idleSession: LineBound = { by: "client", first: 10, perMinute: 1, name: "session without mail" };
-/** Nothing was accepted, and nothing comes again: no mail is missed for want of its line. */
-const emptyTransaction: LineBound = {
-  by: "client",
-  first: 100,
-  perMinute: 60,
-  name: "transaction without recipient",
-};
-
-/** undefined: every one is written. That holds for each transaction that had a recipient or was deferred: it was a mail. */
-export function lineBound(event: LogEvent): LineBound | undefined {
-  if (event.event === "transaction") return isMail(event) ? undefined : emptyTransaction;
-  if (event.event === "session" && event.transactions === 0) return idleSession;
-  return bounds[event.event];
-}
-
 /** The level of an event; a mail that may be there twice deserves a look. */
 function levelOf(event: LogEvent): Level {
   if (event.event === "transaction" && event.outcome === "unknown") return "warn";
@@ -418,7 +343,8 @@ const fieldsOf = new Map(
   ]),
 );
 
-function isMail(event: LogEvent): boolean {
+/** A transaction that was about a mail, and not an empty envelope. */
+export function isMail(event: LogEvent): boolean {
   // One that was deferred is a mail that comes again, whoever refused its recipients.
   return event.event === "transaction" && (event.recipients > 0 || event.outcome === "deferred");
 }

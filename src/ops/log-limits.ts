@@ -5,11 +5,12 @@
  *
  * Pure. Contract: `admit` for every event, `settle` once a minute and before the end. Time is a number in milliseconds
  * that only grows. Memory: `subjectsMax` entries a kind; all further clients share one.
- * Not here: the bounds themselves, which stand beside the layout of the lines (events.ts).
+ * Not here: the bounds themselves, (line-bounds.ts).
  * Rejected: a bound for all events together, since noise of one kind would hide the others; leaving out in silence,
  * since a count is what tells an attack from a quiet day.
  */
-import { type LineBound, type LogEvent, lineBound } from "./events.ts";
+import type { LogEvent } from "./events.ts";
+import { type LineBound, lineBound } from "./line-bounds.ts";
 import type { LogValue } from "./log.ts";
 
 const minuteMs = 60_000;

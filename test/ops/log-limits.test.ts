@@ -1,7 +1,8 @@
 /** The bounds of lines that a stranger can cause: the first are written, the others counted and told. */
 import { describe, expect, test } from "bun:test";
 import { EventLog } from "../../src/ops/event-log.ts";
-import { type LogEvent, lineBound } from "../../src/ops/events.ts";
+import type { LogEvent } from "../../src/ops/events.ts";
+import { lineBound } from "../../src/ops/line-bounds.ts";
 import { Log, type LogLevel } from "../../src/ops/log.ts";
 import { LogLimits } from "../../src/ops/log-limits.ts";
 import { clientKey } from "../../src/screening/addresses.ts";
@@ -136,16 +137,31 @@ describe("LogLimits", () => {
   });
 
   test("a mail's line has no bound, and one without a recipient has", () => {
-    const mail = { event: "transaction", recipients: 1 } as LogEvent;
+    const mail = { event: "transaction", recipients: 1, outcome: "relayed" } as LogEvent;
     const none = { event: "transaction", recipients: 0, client: "192.0.2.1" } as LogEvent;
-    const deferred = { event: "transaction", recipients: 0, outcome: "deferred" } as LogEvent;
-    expect(lineBound(deferred)).toBeUndefined();
     expect(lineBound(mail)).toBeUndefined();
     expect(lineBound(none)).toBeDefined();
     const limits = new LogLimits(clientKey);
     for (let n = 0; n < 10_000; n++) expect(limits.admit(mail, 0)).toBe(0);
     expect(limits.settle(0, true)).toEqual([]);
   });
+
+  test.each([
+    ["deferred", 0],
+    ["deferred", 1],
+    ["abandoned", 1],
+  ] as const)(
+    "a mail that is %s with %i recipients has a wide bound, and is counted beyond it",
+    (outcome, recipients) => {
+      const event = { event: "transaction", outcome, recipients, client: "192.0.2.1" } as LogEvent;
+      const limits = new LogLimits(clientKey);
+      const written = Array.from({ length: 10_000 }, () => limits.admit(event, 0)).filter(
+        (left) => left !== undefined,
+      );
+      expect(written).toHaveLength(2_000);
+      expect(limits.admit(event, 60_000)).toBe(8_000);
+    },
+  );
 });
 
 describe("EventLog", () => {
